@@ -1,0 +1,91 @@
+"""Distributions of times in milliseconds, as recipes and language files write them.
+
+Each is a frozen value with ``quantile(p)``; a draw is the quantile of one uniform number, so every draw uses exactly
+one number of its stream whatever the distribution.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from datagen.core.types import Strict
+from datagen.core.units import from_ms
+
+_NORMAL = NormalDist()
+
+
+class Fixed(Strict):
+    """Always the same."""
+
+    dist: Literal["fixed"]
+    ms: float
+
+    def quantile(self, p: float) -> float:
+        return self.ms
+
+
+class Uniform(Strict):
+    """Flat between two limits."""
+
+    dist: Literal["uniform"]
+    low_ms: float
+    high_ms: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high_ms < self.low_ms:
+            raise ValueError(f"high_ms {self.high_ms} is below low_ms {self.low_ms}")
+        return self
+
+    def quantile(self, p: float) -> float:
+        return self.low_ms + p * (self.high_ms - self.low_ms)
+
+
+class Lognormal(Strict):
+    """Skewed and positive: ``sigma`` is the standard deviation of the logarithm; values outside floor..cap are moved
+    to the nearer of the two."""
+
+    dist: Literal["lognormal"]
+    median_ms: float = Field(gt=0)
+    sigma: float = Field(ge=0)
+    floor_ms: float = 0.0
+    cap_ms: float = 10_000.0
+
+    def quantile(self, p: float) -> float:
+        value = self.median_ms * float(np.exp(self.sigma * _NORMAL.inv_cdf(p)))
+        return min(max(value, self.floor_ms), self.cap_ms)
+
+
+class Quantiles(Strict):
+    """A measured distribution as pairs of (probability, ms), read with straight lines between them."""
+
+    dist: Literal["quantiles"]
+    points: tuple[tuple[float, float], ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        ps, values = zip(*self.points, strict=True)
+        if list(ps) != sorted(set(ps)) or list(values) != sorted(values) or ps[0] != 0 or ps[-1] != 1:
+            raise ValueError("points must rise in both columns and run from probability 0 to 1")
+        return self
+
+    def quantile(self, p: float) -> float:
+        ps, values = zip(*self.points, strict=True)
+        return float(np.interp(p, ps, values))
+
+
+Distribution = Annotated[Fixed | Uniform | Lognormal | Quantiles, Field(discriminator="dist")]
+
+
+def draw_ms(distribution: Distribution, rng: np.random.Generator) -> float:
+    """One value in milliseconds."""
+    return distribution.quantile(min(max(float(rng.random()), 1e-9), 1 - 1e-9))
+
+
+def draw(distribution: Distribution, rng: np.random.Generator) -> int:
+    """One value in samples."""
+    return from_ms(draw_ms(distribution, rng))

@@ -1,0 +1,359 @@
+"""What crosses a file or a process: frozen types whose constructors refuse impossible states.
+
+    Dialogue --annotate--> Script --synthesize--> VoicedScript --plan--> Plan --render--> two signals
+
+Times are integer samples at 16 kHz, intervals half-open ``[start, end)``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Speaker = Literal["user", "assistant"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPEAKERS: tuple[Speaker, ...] = ("user", "assistant")
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+MAX_TURN_CHARACTERS = 2_000
+"""About two minutes of speech; longer turns cannot be part of a three-minute conversation."""
+
+
+class Strict(BaseModel):
+    """Frozen, no unknown fields: a bad state cannot be built."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def other(speaker: Speaker) -> Speaker:
+    """The other side of the conversation."""
+    return "assistant" if speaker == "user" else "user"
+
+
+class Turn(Strict):
+    """What one speaker says before the other takes the floor, as it is to be spoken."""
+
+    speaker: Speaker
+    text: str
+
+    @field_validator("text")
+    @classmethod
+    def _speakable(cls, text: str) -> str:
+        if CONTROL.search(text):
+            raise ValueError("text holds control characters; normalise it to one line of printable text")
+        if not any(c.isalnum() for c in text):
+            raise ValueError(f"text {text[:20]!r} has nothing to say; a turn needs at least one letter or digit")
+        if len(text) > MAX_TURN_CHARACTERS:
+            raise ValueError(f"text has {len(text)} characters, at most {MAX_TURN_CHARACTERS} are spoken; split the turn")
+        return text
+
+    @property
+    def words(self) -> list[str]:
+        """Whitespace words; every word index in the project counts these."""
+        return self.text.split()
+
+
+class Dialogue(Strict):
+    """A text dialogue as a source delivers it. Neighbouring turns have different speakers."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$")
+    """Letters, digits, dot and hyphen: file names and the exporters' ``id_role`` names are made of it."""
+    language: str = Field(min_length=2)
+    domain: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    turns: tuple[Turn, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _alternates(self) -> Self:
+        for index, (left, right) in enumerate(zip(self.turns, self.turns[1:], strict=False)):
+            if left.speaker == right.speaker:
+                raise ValueError(f"turns {index} and {index + 1} are both by the {left.speaker}; merge them")
+        return self
+
+
+class Unreadable(Strict):
+    """A record a source could not turn into a dialogue: where it stands and what is wrong."""
+
+    id: str
+    where: str
+    """File and line or record number."""
+    reason: str
+
+
+class Place(Strict):
+    """A point between two words of a turn where a listener might react or the speaker might hesitate.
+
+    The annotator (``llm/``) finds places; phenomena choose among them.
+    """
+
+    turn: int = Field(ge=0)
+    after_word: int = Field(ge=0)
+    """Index of the last word before the place."""
+    kind: Literal["clause", "hesitation"]
+    """clause: a thought has just ended but the turn goes on; hesitation: inside a thought."""
+
+
+class Cue(Strict):
+    """An annotated intention: what should happen at which word, not yet when."""
+
+    phenomenon: str
+    turn: int = Field(ge=0)
+    actor: Speaker
+    after_word: int = Field(ge=-1)
+    """Index of the last word before the event; -1 where the event is not tied to a word."""
+    text: str = ""
+    """What is said, where the event has words of its own."""
+    probability: float = Field(gt=0, le=1)
+    """How likely the event was at this place, given that the place qualified. Sets the ceiling of any predictor."""
+
+
+class Script(Strict):
+    """A dialogue and its cues, in turn order."""
+
+    dialogue: Dialogue
+    cues: tuple[Cue, ...] = ()
+
+    @model_validator(mode="after")
+    def _cues_fit(self) -> Self:
+        for cue in self.cues:
+            if cue.turn >= len(self.dialogue.turns):
+                raise ValueError(f"cue {cue.phenomenon}: turn {cue.turn} does not exist")
+            if cue.after_word >= len(self.dialogue.turns[cue.turn].words):
+                raise ValueError(f"cue {cue.phenomenon}: turn {cue.turn} has no word {cue.after_word}")
+        return self
+
+    def insert(self, turn: int, after_word: int, text: str) -> Script:
+        """The script with ``text`` spoken after a word of a turn (-1: before the first); cues keep their words."""
+        words = self.dialogue.turns[turn].words
+        spoken = " ".join([*words[: after_word + 1], text, *words[after_word + 1 :]])
+        turns = list(self.dialogue.turns)
+        turns[turn] = Turn(speaker=turns[turn].speaker, text=spoken)
+        shift = len(text.split())
+        cues = tuple(
+            cue.model_copy(update={"after_word": cue.after_word + shift})
+            if cue.turn == turn and cue.after_word > after_word
+            else cue
+            for cue in self.cues
+        )
+        return Script(dialogue=self.dialogue.model_copy(update={"turns": tuple(turns)}), cues=cues)
+
+
+class Voice(Strict):
+    """One synthetic or cloned speaker. ``split`` keeps train, validation and test speakers apart."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
+    language: str
+    split: Split
+    origin: str
+    licence: str
+    consent: str = "not needed: no real person's voice"
+    params: dict[str, str | int | float] = {}
+    """What the engine needs to speak with this voice; each engine documents its keys."""
+
+
+class Word(Strict):
+    """One whitespace word on a clock."""
+
+    text: str
+    start: int
+    end: int
+    estimated: bool = False
+    """True when the engine gave no time for it and the time was filled in by letter count."""
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"word {self.text!r} ends at {self.end}, before it starts at {self.start}")
+        return self
+
+    def moved(self, offset: int) -> Word:
+        """The same word, ``offset`` samples later."""
+        return Word(text=self.text, start=self.start + offset, end=self.end + offset, estimated=self.estimated)
+
+
+class Blob(Strict):
+    """Where some bytes lie inside the pack that a stage wrote for a shard."""
+
+    offset: int = Field(ge=0)
+    nbytes: int = Field(ge=0)
+
+
+class Utterance(Strict):
+    """One synthesised piece of speech: a turn, or the words of a cue."""
+
+    turn: int = Field(ge=0)
+    cue: int | None = None
+    """Index into the script's cues when this is not the turn itself."""
+    speaker: Speaker
+    text: str
+    num_samples: int = Field(gt=0)
+    words: tuple[Word, ...]
+    """Times from the start of the utterance."""
+    active_power: float = Field(gt=0)
+    """Mean square over the words' samples, full scale = 1."""
+    peak: float = Field(gt=0, le=1)
+    pcm: Blob | None = None
+    """16-bit little-endian samples in the synthesize pack; None in previews without audio."""
+
+    @model_validator(mode="after")
+    def _words_inside(self) -> Self:
+        for left, right in zip(self.words, self.words[1:], strict=False):
+            if right.start < left.end:
+                raise ValueError(f"words {left.text!r} and {right.text!r} overlap")
+        if self.words and (self.words[0].start < 0 or self.words[-1].end > self.num_samples):
+            raise ValueError(f"words reach beyond the {self.num_samples} samples of the utterance")
+        if [w.text for w in self.words] != self.text.split():
+            raise ValueError("words differ from the text")
+        return self
+
+
+class VoicedScript(Strict):
+    """A script with its voices and its utterances: one per turn in turn order, then one per cue that speaks."""
+
+    script: Script
+    split: Split
+    user_voice: Voice
+    assistant_voice: Voice
+    utterances: tuple[Utterance, ...]
+
+
+SegmentKind = Literal["turn", "backchannel"]
+
+
+class Piece(Strict):
+    """A stretch ``[start, end)`` of an utterance that sounds from ``at`` on."""
+
+    start: int = Field(ge=0)
+    end: int
+    at: int = Field(ge=0)
+
+    @property
+    def stop(self) -> int:
+        """First sample of the conversation after the piece."""
+        return self.at + self.end - self.start
+
+
+class Segment(Strict):
+    """An utterance on the clock, possibly with pauses inside (several pieces) or cut short (``yielded``)."""
+
+    speaker: Speaker
+    kind: SegmentKind
+    turn: int
+    utterance: int
+    pieces: tuple[Piece, ...] = Field(min_length=1)
+    text: str
+    """The words that are audible."""
+    text_full: str
+    """The words as written."""
+    words: tuple[Word, ...]
+    """The audible words, on the conversation's clock."""
+    yielded: bool = False
+
+    @property
+    def start(self) -> int:
+        return self.pieces[0].at
+
+    @property
+    def end(self) -> int:
+        return self.pieces[-1].stop
+
+
+class Event(Strict):
+    """Something that happened on the clock: a backchannel, a barge-in, a pause."""
+
+    type: str
+    actor: Speaker
+    start: int
+    end: int
+    target: int
+    """Index of the segment it happened in or to."""
+    outcome: str
+    """backchannel: floor kept; barge_in: yielded or ignored; pause: turn kept."""
+    probability: float = Field(gt=0, le=1)
+
+
+class Transition(Strict):
+    """A change of the floor between two turns: the offset that was asked for and the one that was possible."""
+
+    before: int
+    """Index of the segment that held the floor."""
+    after: int
+    asked: int
+    """Samples from the end of the turn before to the start of the turn after; negative = overlap."""
+    achieved: int
+    kind: Literal["smooth", "barge_in"]
+
+    @property
+    def clipped(self) -> bool:
+        return self.asked != self.achieved
+
+
+class Dropped(Strict):
+    """A cue that could not be realised, and why."""
+
+    cue: Cue
+    reason: str
+
+
+class Timeline(Strict):
+    """A whole conversation on the clock, without audio. Segments are ordered by start."""
+
+    id: str
+    num_samples: int = Field(gt=0)
+    segments: tuple[Segment, ...]
+    events: tuple[Event, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        free_from: dict[Speaker, int] = {"user": 0, "assistant": 0}
+        for segment in self.segments:
+            for piece in segment.pieces:
+                if piece.at < free_from[segment.speaker]:
+                    raise ValueError(f"the {segment.speaker} overlaps itself at sample {piece.at}")
+                free_from[segment.speaker] = piece.stop
+        if any(a.start > b.start for a, b in zip(self.segments, self.segments[1:], strict=False)):
+            raise ValueError("segments are not in order of start")
+        if max(free_from.values()) > self.num_samples:
+            raise ValueError("a segment ends after the conversation")
+        return self
+
+
+class NoiseBlock(Strict):
+    """A stretch of a noise clip under the user's channel."""
+
+    clip: str
+    clip_start: int = Field(ge=0)
+    start: int = Field(ge=0)
+    end: int
+    snr_db: float
+    """Speech over noise, speech measured over the user's words, noise over the block with its fades."""
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"noise block {self.clip} is empty")
+        return self
+
+
+class Mix(Strict):
+    """Levels: what render multiplies and adds."""
+
+    user_gain: float = Field(gt=0)
+    assistant_gain: float = Field(gt=0)
+    floor_rms: float = Field(gt=0)
+    """RMS of the noise floor under the whole user channel, full scale = 1."""
+    noise: tuple[NoiseBlock, ...] = ()
+
+
+class Plan(Strict):
+    """Everything render needs besides the samples."""
+
+    voiced: VoicedScript
+    timeline: Timeline
+    mix: Mix

@@ -1,0 +1,109 @@
+"""The folder is the registry: a kind is a module with ``Config`` and ``make(config)``.
+
+Adding a source, engine, noise, phenomenon or annotator is adding one file; nothing is registered anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from datagen.core.types import Dialogue, Place, Strict, Unreadable, Voice, Word
+
+FAMILIES = ("sources", "llm", "tts", "noise", "phenomena", "asr", "exporters")
+
+
+class KindConfig(Strict):
+    """Base of every kind's ``Config``; ``kind`` names the module."""
+
+    kind: str
+
+
+class Source(Protocol):
+    """Text dialogues by position. ``read`` is pure: the same range gives the same dialogues in any process."""
+
+    def size(self) -> int | None:
+        """How many dialogues there are; None = as many as asked for."""
+        ...
+
+    def read(self, start: int, stop: int, seed: int) -> Iterator[Dialogue | Unreadable]:
+        """Dialogues ``start`` to ``stop``, one item per position, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What an engine returns: 16 kHz 16-bit mono samples, and one Word per whitespace word of the text."""
+
+    pcm: npt.NDArray[np.int16]
+    words: tuple[Word, ...]
+
+
+class Engine(Protocol):
+    """A text-to-speech engine. The result depends on the arguments alone, not on what was said before."""
+
+    def synthesize(self, text: str, voice: Voice, seed: int) -> Speech: ...
+
+    def check_voice(self, voice: Voice) -> None:
+        """Raises ValueError when this engine cannot speak with the voice."""
+        ...
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One noise clip a noise kind offers."""
+
+    id: str
+    scene: str
+    licence: str
+    origin: str
+
+
+class NoiseSource(Protocol):
+    """Noise clips by id."""
+
+    def clips(self) -> Sequence[Clip]: ...
+
+    def read(self, clip: Clip, seed: int) -> npt.NDArray[np.float32]:
+        """The clip's mono samples at 16 kHz, full length, full scale = 1."""
+        ...
+
+
+class Annotator(Protocol):
+    """Finds the places in a dialogue where a listener might react or a speaker hesitate."""
+
+    def places(self, dialogue: Dialogue) -> tuple[Place, ...]: ...
+
+
+def names(family: str) -> list[str]:
+    """The kinds a family holds: the modules in its folder."""
+    package = importlib.import_module(f"datagen.{family}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def module(family: str, kind: str) -> ModuleType:
+    """The module of a kind; ValueError names the kinds there are."""
+    if kind not in names(family):
+        raise ValueError(f"unknown kind {kind!r} of {family}; there are: {', '.join(names(family))}")
+    return importlib.import_module(f"datagen.{family}.{kind}")
+
+
+def parse(family: str, raw: dict[str, Any]) -> KindConfig:
+    """A typed config from a recipe's mapping."""
+    if "kind" not in raw:
+        raise ValueError(f"a mapping of {family} needs a key 'kind'; there are: {', '.join(names(family))}")
+    return module(family, str(raw["kind"])).Config.model_validate(raw)
+
+
+@lru_cache(maxsize=32)
+def make(family: str, config: KindConfig) -> Any:
+    """The engine of a config, built once per process (configs are frozen and hashable)."""
+    return module(family, config.kind).make(config)
