@@ -16,7 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from datagen.core.types import Dialogue, Place, Strict, Unreadable, Voice, Word
+from datagen.core.language import Language, Timing
+from datagen.core.overlay import Scene
+from datagen.core.timeline import Layout
+from datagen.core.types import Cue, Dialogue, Place, Script, Strict, Unreadable, Voice, Word
 
 FAMILIES = ("sources", "llm", "tts", "noise", "phenomena", "asr", "exporters")
 
@@ -80,7 +83,7 @@ class NoiseSource(Protocol):
 class Annotator(Protocol):
     """Finds the places in a dialogue where a listener might react or a speaker hesitate."""
 
-    def places(self, dialogue: Dialogue) -> tuple[Place, ...]: ...
+    def places(self, dialogue: Dialogue, language: Language) -> tuple[Place, ...]: ...
 
 
 def names(family: str) -> list[str]:
@@ -107,3 +110,22 @@ def parse(family: str, raw: dict[str, Any]) -> KindConfig:
 def make(family: str, config: KindConfig) -> Any:
     """The engine of a config, built once per process (configs are frozen and hashable)."""
     return module(family, config.kind).make(config)
+
+
+class Phenomenon(Protocol):
+    """One duplex phenomenon: it annotates cues, then acts on the plan. Methods it does not need return their input.
+
+    A cue that cannot be realised raises ``Unfit`` and is recorded as dropped.
+    """
+
+    def cue(self, script: Script, language: Language, rng: np.random.Generator) -> Script:
+        """The script with this phenomenon's cues, and with the words they add to its turns."""
+        ...
+
+    def shape(self, cue: Cue, layout: Layout, timing: Timing, rng: np.random.Generator) -> Layout:
+        """The layout of the cue's own turn, changed by the cue."""
+        ...
+
+    def overlay(self, cue: Cue, scene: Scene, spoken: Layout | None, timing: Timing, rng: np.random.Generator) -> Scene:
+        """The placed turns with what is heard over them; ``spoken`` is the cue's own utterance, if it speaks."""
+        ...

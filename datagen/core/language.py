@@ -27,7 +27,7 @@ class Timing(Strict):
     user_onset: Distribution
     """Floor transfer offset when the user takes over from the assistant."""
     dyad_sd_ms: float = Field(ge=0)
-    """Standard deviation of a per-conversation shift of the user's offsets: pairs of people differ more than turns do."""
+    """Standard deviation of a shift of all the user's offsets in a conversation: pairs differ more than turns do."""
     barge_in_overlap: Distribution
     """How long both are heard when the user cuts in: from the user's onset to the assistant's silence."""
     barge_in_cut: tuple[float, float]
@@ -101,7 +101,8 @@ class Language(Strict):
         if profile == "paper":
             return PAPER
         if profile not in self.profiles:
-            raise ValueError(f"profile {profile!r} is not in lang/{self.code}.yaml; there are: paper, {', '.join(self.profiles)}")
+            known = ", ".join(["paper", *self.profiles])
+            raise ValueError(f"profile {profile!r} is not in lang/{self.code}.yaml; there are: {known}")
         return self.profiles[profile]
 
 

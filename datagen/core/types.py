@@ -8,7 +8,7 @@ Times are integer samples at 16 kHz, intervals half-open ``[start, end)``.
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -47,7 +47,7 @@ class Turn(Strict):
         if not any(c.isalnum() for c in text):
             raise ValueError(f"text {text[:20]!r} has nothing to say; a turn needs at least one letter or digit")
         if len(text) > MAX_TURN_CHARACTERS:
-            raise ValueError(f"text has {len(text)} characters, at most {MAX_TURN_CHARACTERS} are spoken; split the turn")
+            raise ValueError(f"text has {len(text)} characters, at most {MAX_TURN_CHARACTERS} fit a turn; split it")
         return text
 
     @property
@@ -111,11 +111,15 @@ class Cue(Strict):
     """How likely the event was at this place, given that the place qualified. Sets the ceiling of any predictor."""
 
 
+CueOrPlace = TypeVar("CueOrPlace", Cue, Place)
+
+
 class Script(Strict):
-    """A dialogue and its cues, in turn order."""
+    """A dialogue and its cues; while it is being annotated, also the places still open for cues."""
 
     dialogue: Dialogue
     cues: tuple[Cue, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @model_validator(mode="after")
     def _cues_fit(self) -> Self:
@@ -127,19 +131,23 @@ class Script(Strict):
         return self
 
     def insert(self, turn: int, after_word: int, text: str) -> Script:
-        """The script with ``text`` spoken after a word of a turn (-1: before the first); cues keep their words."""
+        """The script with ``text`` spoken after a word of a turn (-1: before the first); cues and places keep their
+        words."""
         words = self.dialogue.turns[turn].words
         spoken = " ".join([*words[: after_word + 1], text, *words[after_word + 1 :]])
         turns = list(self.dialogue.turns)
         turns[turn] = Turn(speaker=turns[turn].speaker, text=spoken)
         shift = len(text.split())
-        cues = tuple(
-            cue.model_copy(update={"after_word": cue.after_word + shift})
-            if cue.turn == turn and cue.after_word > after_word
-            else cue
-            for cue in self.cues
+
+        def moved(item: CueOrPlace) -> CueOrPlace:
+            later = item.turn == turn and item.after_word > after_word
+            return item.model_copy(update={"after_word": item.after_word + shift}) if later else item
+
+        return Script(
+            dialogue=self.dialogue.model_copy(update={"turns": tuple(turns)}),
+            cues=tuple(moved(cue) for cue in self.cues),
+            places=tuple(moved(place) for place in self.places),
         )
-        return Script(dialogue=self.dialogue.model_copy(update={"turns": tuple(turns)}), cues=cues)
 
 
 class Voice(Strict):
