@@ -106,10 +106,15 @@ def parse(family: str, raw: dict[str, Any]) -> KindConfig:
     return module(family, str(raw["kind"])).Config.model_validate(raw)
 
 
-@lru_cache(maxsize=32)
 def make(family: str, config: KindConfig) -> Any:
-    """The engine of a config, built once per process (configs are frozen and hashable)."""
-    return module(family, config.kind).make(config)
+    """What a config stands for, built once per process: heavy engines load once and never travel through pickle."""
+    return _made(family, config.kind, config.model_dump_json())
+
+
+@lru_cache(maxsize=32)
+def _made(family: str, kind: str, config_json: str) -> Any:
+    found = module(family, kind)
+    return found.make(found.Config.model_validate_json(config_json))
 
 
 class Phenomenon(Protocol):

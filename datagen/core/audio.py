@@ -25,8 +25,8 @@ _CHUNK = 1 << 15
 """Samples converted at a time: three such buffers stay in the processor's cache, which doubles the speed."""
 
 CLICK_LIMIT = 2.0
-"""``clicks`` above this: listen. Measured on 23 recordings (about 500 places): running speech stays below in 99 of 100
-places, speech cut with a fade of 5 ms always (at most 0.8), while the median hard cut has 3.0."""
+"""``clicks`` above this are worth a look. Measured at 1,065 places in 25 recordings: running speech reaches 1.7, speech
+cut with a fade of 5 to 20 ms 1.1; half of the hard cuts exceed 3.6, the others fall on places that hide them."""
 
 _CLICK_REACH = from_ms(0.5)
 """Samples on each side of a cut that count as the cut: covers the ringing of a step in a fourth difference."""

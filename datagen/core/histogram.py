@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
@@ -25,7 +26,7 @@ class Histogram(BaseModel):
 
     width: int = Field(gt=0)
     """Size of a bin in the unit of the values (samples, thousandths of a decibel, ...)."""
-    counts: dict[int, int] = Field(default_factory=dict)
+    counts: dict[int, int] = Field(default_factory=dict[int, int])
     """Bin number -> how many; bin k holds the values from (k - 1/2) to (k + 1/2) widths."""
 
     @field_serializer("counts")
@@ -81,8 +82,9 @@ class Histogram(BaseModel):
         values, counts = self.arrays()
         if not len(counts):
             return np.full(len(ps), np.nan)
+        reached = [int(c) for c in np.cumsum(counts)]
         # A tiny slack, so that p = k/n finds the k-th value although k/n*n is not exactly k in floating point.
-        index = np.searchsorted(np.cumsum(counts), ps * counts.sum() - 1e-9, side="left")
+        index = [bisect_left(reached, float(p) * reached[-1] - 1e-9) for p in ps]
         return values[np.minimum(index, len(values) - 1)]
 
 

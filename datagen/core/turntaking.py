@@ -5,19 +5,17 @@ the other speaker; its *offset* is the start of the new turn minus the end of th
 Backchannels never take the floor, nor does a turn that starts and ends inside the other's turn (a failed attempt).
 A *pause* is a silence of at least 200 ms inside one speaker's floor.
 
-Everything here is integer samples at 16 kHz. ``Summary`` adds conversations up in constant memory.
+Everything here is integer samples at 16 kHz. ``datagen.core.summary`` adds conversations up in constant memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from datagen.core.histogram import Histogram
-from datagen.core.types import SPEAKERS, Event, SegmentKind, Speaker, Timeline, other
+from datagen.core.types import SPEAKERS, Event, SegmentKind, Speaker, Timeline
 from datagen.core.units import SAMPLE_RATE, from_ms
 
 PAUSE_SAMPLES = from_ms(200)
@@ -25,11 +23,6 @@ PAUSE_SAMPLES = from_ms(200)
 TERMINAL_SAMPLES = from_ms(500)
 """A turn that starts at most this long before an uncut turn ends anticipates the end; it contests nothing. Our choice:
 most terminal overlaps between people are far shorter (modal < 50 ms, Levinson & Torreira 2015)."""
-DYAD_TRANSFERS = 3
-"""Conversations with fewer transfers say too little of their own mean offset."""
-FTO_WIDTH = from_ms(10)
-TURN_WIDTH = from_ms(100)
-PERMILLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +153,20 @@ def units(span: Span) -> list[tuple[int, int]]:
     return out
 
 
+def _silences(span: Span) -> list[int]:
+    pieces = units(span)
+    return [right[0] - left[1] for left, right in pairwise(pieces)]
+
+
 def pauses(spans: Iterable[Span]) -> list[int]:
     """Lengths of the silences inside a speaker's floor: within turns, and between two turns with no transfer."""
     spans = tuple(spans)
-    inner = [
-        right[0] - left[1]
-        for span in spans
-        if span.kind == "turn"
-        for left, right in zip(u := units(span), u[1:], strict=False)
-    ]
+    inner = [length for span in spans if span.kind == "turn" for length in _silences(span)]
     return inner + [hold for hold in _floor(spans)[1] if hold >= PAUSE_SAMPLES]
+
+
+def _contests(span: Span, holder: Span) -> bool:
+    return span.kind == "backchannel" or holder.yielded or holder.end - span.start > TERMINAL_SAMPLES
 
 
 def onsets(spans: Iterable[Span]) -> list[Onset]:
@@ -178,9 +175,9 @@ def onsets(spans: Iterable[Span]) -> list[Onset]:
     found: list[Onset] = []
     for holder in (s for s in spans if s.kind == "turn"):
         inside = [s for s in spans if s.speaker != holder.speaker and holder.start < s.start < holder.end]
-        contested = [s.kind == "backchannel" or holder.yielded or holder.end - s.start > TERMINAL_SAMPLES for s in inside]
+        contested = [_contests(s, holder) for s in inside]
         last = max((i for i, c in enumerate(contested) if c), default=-1)
-        found += [Onset(s, holder, c, holder.yielded and i == last) for i, (s, c) in enumerate(zip(inside, contested))]
+        found += [Onset(s, holder, contested[i], holder.yielded and i == last) for i, s in enumerate(inside)]
     return sorted(found, key=lambda o: (o.span.start, o.holder.start))
 
 
@@ -198,108 +195,3 @@ def simultaneous(spans: Iterable[Span]) -> int:
         else:
             j += 1
     return total
-
-
-def _histograms(width: int) -> Any:
-    return Field(default_factory=lambda: {s: Histogram(width=width) for s in SPEAKERS})
-
-
-def _zeros(keys: Iterable[str]) -> Any:
-    return Field(default_factory=lambda: dict.fromkeys(keys, 0))
-
-
-_KINDS: tuple[SegmentKind, ...] = ("turn", "backchannel")
-
-
-class Summary(BaseModel):
-    """Counts over any number of conversations. Offsets are keyed by who takes the floor, all else by who speaks.
-
-    ``merge`` is associative and commutative, and merging summaries of parts gives the summary of the whole.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    conversations: int = 0
-    samples: int = 0
-    offsets: dict[Speaker, Histogram] = _histograms(FTO_WIDTH)
-    """Floor transfer offsets after turns that were finished."""
-    cut_offsets: dict[Speaker, Histogram] = _histograms(FTO_WIDTH)
-    """The same after turns that were interrupted: how long both were heard, negative."""
-    overlaps: dict[Speaker, int] = _zeros(SPEAKERS)
-    """Transfers of both sorts with a negative offset."""
-    gap_samples: int = 0
-    dyads: dict[Speaker, Histogram] = _histograms(FTO_WIDTH)
-    """Mean offset of each conversation with at least ``DYAD_TRANSFERS`` finished-turn transfers."""
-    pauses: Histogram = Field(default_factory=lambda: Histogram(width=FTO_WIDTH))
-    turns: dict[Speaker, Histogram] = _histograms(TURN_WIDTH)
-    backchannels: dict[Speaker, int] = _zeros(SPEAKERS)
-    units: dict[Speaker, int] = _zeros(SPEAKERS)
-    words: dict[Speaker, int] = _zeros(SPEAKERS)
-    speech: dict[Speaker, int] = _zeros(SPEAKERS)
-    """Samples in inter-pausal units."""
-    simultaneous: int = 0
-    onsets: dict[SegmentKind, int] = _zeros(_KINDS)
-    """Contested starts inside the other's turn."""
-    yields: dict[SegmentKind, int] = _zeros(_KINDS)
-    entries: dict[SegmentKind, Histogram] = Field(
-        default_factory=lambda: {k: Histogram(width=50) for k in _KINDS}
-    )
-    """Where in the other's turn a start lies, in thousandths of that turn."""
-    stops: Histogram = Field(default_factory=lambda: Histogram(width=FTO_WIDTH))
-    """From the start of a successful barge-in to the silence of the interrupted speaker."""
-    events: dict[str, int] = Field(default_factory=dict)
-    """``type/actor/outcome`` -> how many."""
-    chances: dict[str, dict[int, int]] = Field(default_factory=dict)
-    """Event type -> chance in thousandths (given that the place qualified) -> how many events had it."""
-
-    def add(self, conversation: Conversation) -> None:
-        """Counts one conversation."""
-        self.conversations += 1
-        self.samples += conversation.num_samples
-        self.simultaneous += simultaneous(conversation.spans)
-        self._add_spans(conversation.spans)
-        self._add_transfers(transfers(conversation.spans))
-        self._add_onsets(onsets(conversation.spans))
-        for event in conversation.events:
-            _bump(self.events, f"{event.type}/{event.actor}/{event.outcome}")
-            _bump(self.chances.setdefault(event.type, {}), max(1, round(event.probability * PERMILLE)))
-
-    def _add_spans(self, spans: tuple[Span, ...]) -> None:
-        for span in spans:
-            pieces = units(span)
-            self.units[span.speaker] += len(pieces)
-            self.words[span.speaker] += len(span.words)
-            self.speech[span.speaker] += sum(end - start for start, end in pieces)
-            if span.kind == "turn":
-                self.turns[span.speaker].add(span.end - span.start)
-            else:
-                self.backchannels[span.speaker] += 1
-        for length in pauses(spans):
-            self.pauses.add(length)
-
-    def _add_transfers(self, found: list[Transfer]) -> None:
-        means: dict[Speaker, list[int]] = {s: [] for s in SPEAKERS}
-        for transfer in found:
-            taker = transfer.after.speaker
-            (self.cut_offsets if transfer.cut else self.offsets)[taker].add(transfer.offset)
-            self.overlaps[taker] += transfer.offset < 0
-            self.gap_samples += max(0, transfer.offset)
-            if not transfer.cut:
-                means[taker].append(transfer.offset)
-        for taker, values in means.items():
-            if len(values) >= DYAD_TRANSFERS:
-                self.dyads[taker].add(sum(values) // len(values))
-
-    def _add_onsets(self, found: list[Onset]) -> None:
-        for onset in found:
-            kind = onset.span.kind
-            self.entries[kind].add(round(onset.entry * PERMILLE))
-            self.onsets[kind] += onset.contested
-            self.yields[kind] += onset.yielded
-            if onset.yielded and kind == "turn":
-                self.stops.add(onset.holder.end - onset.span.start)
-
-    def merge(self, others: Summary) -> Summary:
-        """Both together, as a new summary."""
-        names = type(self).model_fields
-        return Summary(**{name: _total(getattr(self, name), getattr(others, name)) for name in names})

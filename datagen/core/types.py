@@ -183,6 +183,28 @@ class Word(Strict):
         return Word(text=self.text, start=self.start + offset, end=self.end + offset, estimated=self.estimated)
 
 
+class Ingested(Strict):
+    """A dialogue and the split it belongs to."""
+
+    dialogue: Dialogue
+    split: Split
+
+    @property
+    def id(self) -> str:
+        return self.dialogue.id
+
+
+class Annotated(Strict):
+    """A script and its split."""
+
+    script: Script
+    split: Split
+
+    @property
+    def id(self) -> str:
+        return self.script.dialogue.id
+
+
 class Blob(Strict):
     """Where some bytes lie inside the pack that a stage wrote for a shard."""
 
@@ -227,6 +249,10 @@ class VoicedScript(Strict):
     user_voice: Voice
     assistant_voice: Voice
     utterances: tuple[Utterance, ...]
+
+    @property
+    def id(self) -> str:
+        return self.script.dialogue.id
 
 
 SegmentKind = Literal["turn", "backchannel"]
@@ -365,3 +391,55 @@ class Plan(Strict):
     voiced: VoicedScript
     timeline: Timeline
     mix: Mix
+
+    @property
+    def id(self) -> str:
+        return self.timeline.id
+
+
+class Quality(Strict):
+    """What was measured on the rendered conversation. None: not measured."""
+
+    wer: float | None = None
+    token_overflow: float | None = None
+    clipped_samples: int
+    user_peak: float
+    assistant_peak: float
+    user_speech_dbfs: float
+    assistant_speech_dbfs: float
+    floor_dbfs: float
+    words_estimated: float
+    """Share of the words whose times the engine did not give."""
+    fto_clipped: int
+    """Floor changes whose asked offset was not possible."""
+    cues_dropped: int
+
+
+class Rendered(Strict):
+    """A plan with its two signals as FLAC and what was realised."""
+
+    plan: Plan
+    user_flac: Blob
+    assistant_flac: Blob
+    snr_db: tuple[float, ...]
+    """Realised, per noise block."""
+    user_speech_power: float
+    assistant_speech_power: float
+    clipped_samples: int
+    scale: float
+    """What the user channel was multiplied with to avoid clipping; 1 = untouched."""
+
+    @property
+    def id(self) -> str:
+        return self.plan.id
+
+
+class Checked(Strict):
+    """A rendered conversation that passed every check."""
+
+    rendered: Rendered
+    quality: Quality
+
+    @property
+    def id(self) -> str:
+        return self.rendered.id

@@ -42,7 +42,7 @@ DIESEL: Points = ((25, -6), (50, 6), (100, 2), (250, -2), (800, -1), (2000, -7),
 ROOM_AIR: Points = ((25, -6), (60, 0), (150, -4), (400, -12), (1000, -19), (3000, -32), (8000, -46))
 """The quiet of a building: ventilation heard through walls."""
 DUCT: Points = ((25, -8), (60, 0), (150, -1), (400, -8), (1000, -15), (3000, -28), (8000, -42))
-RAIL: Points = ((25, -4), (50, 3), (90, 2), (200, -4), (500, -9), (1000, -14), (2500, -25), (8000, -45))
+RAIL: Points = ((25, -8), (50, 0), (90, 1), (200, -4), (500, -9), (1000, -14), (2500, -25), (8000, -45))
 """Inside a metro car: structure-borne rumble, rolling noise, little treble."""
 
 
@@ -59,7 +59,7 @@ def _pass_by(rng: Rng, n: int) -> tuple[Signal, Signal]:
     """One vehicle driving past: its noise as a power map, its engine as a signal."""
     heavy = rng.random() < 0.2
     t = frame_times(n) - np.float32(rng.uniform(-1.0, _span(n) + 1.0))
-    speed = rng.uniform(8, 16) * rng.choice([-1, 1])
+    speed = rng.uniform(8, 16) * (1 if rng.random() < 0.5 else -1)
     nearest = rng.uniform(4, 14)
     distance = np.sqrt(nearest**2 + (speed * t) ** 2)
     doppler = 1 - speed**2 * t / distance / SPEED_OF_SOUND
@@ -68,12 +68,12 @@ def _pass_by(rng: Rng, n: int) -> tuple[Signal, Signal]:
     delay = 2 * rng.uniform(0.3, 0.6) * 1.5 / distance / SPEED_OF_SOUND
     comb = 1 + 0.55 * np.cos(2 * np.pi * FREQUENCIES * delay)
     treble_loss = np.exp(-0.23 * 0.07 * (distance - nearest) * FREQUENCIES / 1000)
-    source = spectrum(DIESEL if heavy else TYRES, FREQUENCIES / doppler)
+    source = spectrum(DIESEL if heavy else TYRES)
     firing = rng.uniform(28, 45) if heavy else rng.uniform(55, 95)
     revs = firing * doppler * (1 + 0.004 * drift(rng, len(t), 1.0))
     harmonics = rng.uniform(0.4, 1, 14) / np.arange(1, 15) ** rng.uniform(0.7, 1.1)
     engine = tone(phase(per_sample(revs, n)), harmonics, rng) * per_sample(np.sqrt(loudness), n)
-    return loudness * comb * treble_loss * source, engine * np.float32(0.06 if heavy else 0.03)
+    return loudness * comb * treble_loss * source, engine * np.float32(0.14 if heavy else 0.07)
 
 
 def traffic(rng: Rng, n: int) -> Signal:
@@ -91,14 +91,14 @@ def traffic(rng: Rng, n: int) -> Signal:
 def wind(rng: Rng, n: int) -> Signal:
     """Wind on a microphone: gusts raise both the level and the frequency up to which it roars; leaves follow."""
     frames = frame_count(n)
-    gust = 4.5 * drift(rng, frames, 3.0) + 2.5 * drift(rng, frames, 0.8)
-    flutter = gust + 2.0 * drift(rng, frames, 0.16)
+    gust = 3.0 * drift(rng, frames, 3.0) + 2.0 * drift(rng, frames, 0.8)
+    flutter = gust + 1.8 * drift(rng, frames, 0.16)
     knee = rng.uniform(50, 110) * np.power(10, flutter / 28, dtype=np.float32)
-    roar = db(1.3 * flutter) / (1 + (FREQUENCIES / knee) ** rng.uniform(2.6, 3.3))
+    roar = db(1.1 * flutter) / (1 + (FREQUENCIES / knee) ** rng.uniform(2.6, 3.3))
     lag = np.concatenate([np.repeat(gust[:1], 6, 0), gust[:-6]])
     leaves: Points = ((300, -30), (1200, -8), (3000, 0), (6000, -3), (8000, -9))
     rustle = db(rng.uniform(-34, -27) + 1.4 * lag + 1.5 * drift(rng, frames, 0.1)) * spectrum(leaves)
-    return sculpted(rng, n, roar + rustle + db(-24) * spectrum(CITY))
+    return sculpted(rng, n, roar + rustle + db(-20) * spectrum(CITY))
 
 
 def ventilation(rng: Rng, n: int) -> Signal:
@@ -107,7 +107,7 @@ def ventilation(rng: Rng, n: int) -> Signal:
     air = spectrum(DUCT) * db(0.6 * drift(rng, frames, 2.0))
     for centre in rng.uniform([90, 250, 600, 1500], [200, 500, 1300, 3000]):
         air = air * (1 + rng.uniform(0.5, 3) * bump(centre, rng.uniform(0.08, 0.3)))
-    mains = rng.choice([50.0, 60.0])
+    mains = 50.0 if rng.random() < 0.5 else 60.0
     hum_levels = rng.uniform(0.3, 1, 20) / np.arange(1, 21) ** 1.1 * np.tile([0.35, 1.0], 10)
     hum = tone(phase(per_sample(mains * (1 + 0.0004 * drift(rng, frames, 3.0)), n)), hum_levels, rng)
     blades = rng.uniform(20, 40) * rng.integers(4, 8)
@@ -120,20 +120,21 @@ def ventilation(rng: Rng, n: int) -> Signal:
 def rain(rng: Rng, n: int) -> Signal:
     """Rain on leaves, glass or tin: a broad hiss, thousands of small drops, and a few large ones from a gutter."""
     frames = frame_count(n)
-    surface_hz, ring_seconds = [(3200.0, 0.006), (2000.0, 0.02), (950.0, 0.045)][rng.integers(3)]
-    hiss: Points = ((40, -16), (150, -17), (500, -11), (1500, -4), (3500, 0), (6000, -2), (8000, -6))
+    surface_hz, ring_seconds = [(3200.0, 0.005), (2000.0, 0.010), (950.0, 0.022)][rng.integers(3)]
+    hiss: Points = ((40, -2), (150, -5), (500, -6), (1500, -3), (3500, 0), (6000, -4), (8000, -10))
     intensity = db(1.2 * drift(rng, frames, 3.0) + 0.7 * drift(rng, frames, 0.3))
     wash = unit(sculpted(rng, n, intensity * spectrum(hiss)))
-    drops = np.zeros(n, np.float32)
-    for pitch in rng.uniform(0.6, 1.7, 5):
-        starts = _events(rng, n, rng.uniform(50, 260))
-        train = np.bincount(starts, rng.lognormal(0, 0.9, len(starts)), n).astype(np.float32)
+    grains: list[tuple[Signal, Signal]] = []
+    for pitch in rng.uniform(0.5, 2.0, 6):
+        starts = _events(rng, n, rng.uniform(40, 220))
+        train = np.bincount(starts, rng.lognormal(0, 0.6, len(starts)), n).astype(np.float32)
         kernel = ping(surface_hz * pitch, ring_seconds, 1600) + 0.5 * burst(rng, 1600, hiss, 0.004)
-        drops += convolved(train, kernel)
+        grains.append((train, kernel))
+    drops = convolved(n, *grains)
     for _ in range(rng.poisson(0.8 * _span(n))):
         hz = rng.uniform(500, 1900)
         bubble = ping(hz, 0.07, 2400) + 0.6 * ping(hz * rng.uniform(1.2, 1.5), 0.05, 2400)
-        level = np.float32(rng.lognormal(0.6, 0.5))
+        level = np.float32(rng.lognormal(0.4, 0.4))
         drops += place(n, bubble, rng.integers(0, n, 1), np.array([level], np.float32))
     return wash + unit(drops, rng.uniform(-9, -3))
 
@@ -143,15 +144,15 @@ def _clacks(rng: Rng, n: int, travelled: np.ndarray) -> Signal:
     rail = rng.uniform(18, 25)
     crossings = [(offset, loud) for offset, loud in ((0.0, 1.0), (2.2, 0.9), (11.5, 0.4), (13.7, 0.35))]
     thud = ping(rng.uniform(70, 120), 0.16, 4800) + 0.5 * ping(rng.uniform(180, 320), 0.09, 4800)
-    clang = 0.35 * ping(rng.uniform(700, 1300), 0.05, 4800) + 0.5 * burst(
-        rng, 4800, ((100, -8), (600, 0), (2500, -8), (8000, -24)), 0.06
+    clang = 0.5 * ping(rng.uniform(700, 1300), 0.05, 4800) + 0.9 * burst(
+        rng, 4800, ((100, -8), (600, 0), (2500, -4), (8000, -16)), 0.09
     )
     out = np.zeros(n, np.float32)
     first = rng.uniform(0, rail)
     for offset, loud in crossings:
         joints = np.arange(first - offset, travelled[-1], rail)
         starts = np.searchsorted(travelled, joints[joints > 0])
-        levels = (loud * rng.lognormal(0, 0.25, len(starts))).astype(np.float32)
+        levels = (loud * rng.lognormal(0, 0.15, len(starts))).astype(np.float32)
         out += place(n, thud + clang, starts, levels)
     return out
 
@@ -173,7 +174,7 @@ def metro(rng: Rng, n: int) -> Signal:
         power = power + db(rng.uniform(-14, -6)) * shape * bump(squeal_hz, 0.025)
     whine = tone(phase(per_sample(speed * np.float32(rng.uniform(28, 60)), n)), (1, 0.45, 0.1, 0.2, 0.05), rng)
     travelled = np.cumsum(per_sample(speed, n), dtype=np.float64) / SAMPLE_RATE
-    clacks = _clacks(rng, n, travelled) * np.float32(rng.uniform(1.2, 2.4))
+    clacks = _clacks(rng, n, travelled) * np.float32(rng.uniform(1.6, 2.6))
     return unit(sculpted(rng, n, power)) + unit(whine, rng.uniform(-26, -16)) + clacks
 
 
@@ -201,7 +202,7 @@ def _typing(rng: Rng, n: int) -> Signal:
     out = np.zeros(n, np.float32)
     for i, key in enumerate(keys):
         mine = starts[chosen == i]
-        out += place(n, key, mine[mine < n], rng.lognormal(0, 0.3, int((mine < n).sum())).astype(np.float32))
+        out += place(n, key, mine[mine < n], rng.lognormal(0, 0.25, int((mine < n).sum())).astype(np.float32))
     return out
 
 
@@ -211,14 +212,14 @@ def keyboard(rng: Rng, n: int) -> Signal:
     fan_hz = rng.uniform(180, 420)
     air = spectrum(ROOM_AIR) + db(-10) * bump(fan_hz, 0.03) + db(-17) * bump(2 * fan_hz, 0.03)
     floor = unit(sculpted(rng, n, air * db(0.5 * drift(rng, frames, 2.0))))
-    near = _typing(rng, n) * np.float32(rng.uniform(1.6, 3.0))
-    far = _typing(rng, n) * np.float32(rng.uniform(0.2, 0.5))
+    near = _typing(rng, n) * np.float32(rng.uniform(2.8, 4.0))
+    far = _typing(rng, n) * np.float32(rng.uniform(0.4, 0.9))
     mouse_starts = _events(rng, n, 0.25)
     click = burst(rng, 480, ((500, -20), (2000, 0), (4000, -2), (8000, -14)), 0.012)
     both = np.concatenate([click, np.zeros(1100, np.float32), 0.7 * click])
     mouse = place(n, both, mouse_starts, rng.lognormal(0, 0.3, len(mouse_starts)).astype(np.float32))
     echoes = room(rng, rng.uniform(0.25, 0.5), direct=2.5)
-    return floor + convolved(near + far + mouse, echoes) / 3
+    return floor + convolved(n, (near + far + mouse, echoes)) / 3
 
 
 def clatter(rng: Rng, n: int) -> Signal:
@@ -228,7 +229,7 @@ def clatter(rng: Rng, n: int) -> Signal:
     if rng.random() < 0.6:
         start, length = rng.uniform(-1, _span(n) - 1), rng.uniform(1.5, 5)
         steam: Points = ((200, -26), (800, -12), (2500, -2), (5000, 0), (8000, -6))
-        gate = 1 / (1 + np.exp(-(t - start) / 0.08)) / (1 + np.exp((t - start - length) / 0.15))
+        gate = 0.25 * (1 + np.tanh((t - start) / 0.16)) * (1 - np.tanh((t - start - length) / 0.3))
         air = air + db(rng.uniform(-24, -16) + 1.5 * drift(rng, frames, 0.2)) * gate * spectrum(steam)
     floor = unit(sculpted(rng, n, air), -9)
     hits = np.zeros(n, np.float32)
@@ -241,8 +242,6 @@ def clatter(rng: Rng, n: int) -> Signal:
             if hz < 7500
         )
         knocks = np.cumsum(rng.integers(400, 2600, rng.integers(1, 4))) + rng.integers(0, n)
-        levels = rng.lognormal(-0.7, 0.8) * rng.uniform(0.3, 1, len(knocks))
+        levels = rng.lognormal(0.3, 0.8) * rng.uniform(0.3, 1, len(knocks))
         hits += place(n, np.asarray(sound, np.float32), knocks, levels.astype(np.float32))
     return floor + hits
-
-

@@ -7,12 +7,15 @@ Everything is a pure function of its arguments and the generator that is passed 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from datagen.core.units import SAMPLE_RATE
 
-Signal = npt.NDArray[np.float32]
+Signal = npt.NDArray[np.floating[Any]]
+"""Samples or a map; float32 except where a frequency is summed up over time."""
 Points = tuple[tuple[float, float], ...]
 """A spectrum as pairs of (Hz, dB), rising in Hz, read with straight lines over the logarithm of the frequency."""
 
@@ -124,7 +127,9 @@ def burst(rng: np.random.Generator, n: int, points: Points, seconds: float) -> S
     """A decaying burst of coloured noise with an RMS of about 1 at its start."""
     size = 1 << (n - 1).bit_length()
     hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(size)) * np.sqrt(spectrum(points, hz.astype(np.float32))), size)
+    noise = np.fft.irfft(
+        np.fft.rfft(rng.standard_normal(size)) * np.sqrt(spectrum(points, hz.astype(np.float32))), size
+    )
     return (noise[:n] / np.sqrt(np.mean(np.square(noise)))).astype(np.float32) * decay(n, seconds)
 
 
@@ -137,10 +142,13 @@ def place(n: int, kernel: Signal, starts: npt.NDArray[np.intp], amplitudes: Sign
     return out[len(kernel) : len(kernel) + n]
 
 
-def convolved(signal: Signal, kernel: Signal) -> Signal:
-    """The signal through a filter, cut to the signal's length."""
-    size = -(-(len(signal) + len(kernel)) // 8000) * 8000
-    return np.fft.irfft(np.fft.rfft(signal, size) * np.fft.rfft(kernel, size), size)[: len(signal)]
+def convolved(n: int, *pairs: tuple[Signal, Signal]) -> Signal:
+    """The sum of signals of ``n`` samples, each through its own filter (a short kernel), cut to ``n`` samples."""
+    size = -(-(n + max(len(kernel) for _, kernel in pairs)) // 8000) * 8000
+    total = np.zeros(size // 2 + 1, np.complex64)
+    for signal, kernel in pairs:
+        total += np.fft.rfft(signal, size) * np.fft.rfft(kernel, size)
+    return np.fft.irfft(total, size)[:n]
 
 
 def room(rng: np.random.Generator, seconds: float, direct: float) -> Signal:
@@ -160,18 +168,29 @@ def unit(signal: Signal, level_db: float = 0.0) -> Signal:
     return signal * np.float32(10 ** (level_db / 20) / rms) if rms > 0 else signal
 
 
-def finish(signal: Signal, rms: float = 0.05, knee: float = 0.5, ceiling: float = 0.9) -> Signal:
-    """The signal as a microphone delivers it: no DC, nothing below 20 Hz or above 7.8 kHz, at a fixed level.
+def colour(rng: np.random.Generator) -> Points:
+    """A place's and a microphone's own response: a tilt and a few decibels of rise and fall from octave to octave."""
+    octaves = np.arange(9)
+    level = rng.normal(0, 0.7) * (octaves - 5) + rng.normal(0, 2.0, len(octaves))
+    return tuple((31.25 * 2.0**i, float(gain)) for i, gain in zip(octaves, level, strict=True))
 
-    Peaks above ``knee`` are bent smoothly towards ``ceiling``: rare transients lose a little, nothing else changes.
+
+RMS, KNEE, CEILING = 0.05, 0.5, 0.9
+"""The level of every finished clip, the amplitude from which peaks are bent, and the one they stay below."""
+
+
+def finish(signal: Signal, response: Points) -> npt.NDArray[np.float32]:
+    """The signal as a microphone delivers it: no DC, nothing below 15 Hz or above 7.8 kHz, at a fixed level.
+
+    Peaks above ``KNEE`` are bent smoothly towards ``CEILING``: rare transients lose a little, nothing else changes.
     """
-    spectra = np.fft.rfft(signal)
-    hz = np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE)
+    hz = np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE).astype(np.float32)
     band = np.interp(hz, [0, 15, 40, 7200, 7800, 8000], [0, 0, 1, 1, 0, 0]).astype(np.float32)
-    out = unit(np.fft.irfft(spectra * band, len(signal)).astype(np.float32), 20 * np.log10(rms))
-    over = np.abs(out) > knee
+    shaped = np.fft.irfft(np.fft.rfft(signal) * band * np.sqrt(spectrum(response, hz)), len(signal))
+    out = unit(shaped.astype(np.float32), 20 * np.log10(RMS))
+    over = np.abs(out) > KNEE
     if over.any():
         loud = out[over]
-        span = ceiling - knee
-        out[over] = np.sign(loud) * (knee + span * np.tanh((np.abs(loud) - knee) / span))
+        span = CEILING - KNEE
+        out[over] = np.sign(loud) * (KNEE + span * np.tanh((np.abs(loud) - KNEE) / span))
     return out.astype(np.float32)

@@ -49,7 +49,7 @@ VOWELS = np.array(
 VOWELS.flags.writeable = False
 BANDWIDTHS = (80.0, 110.0, 170.0)
 """Usual bandwidths of the three formants in Hz."""
-FORMANT_LEVELS = (1.0, 0.5, 0.25)
+FORMANT_LEVELS = (1.0, 0.8, 0.5)
 STOP, FRICATIVE, NASAL, PAUSE, VOWEL = range(5)
 VOICED = np.array([0.03, 0.06, 0.4, 0.0, 1.0], np.float32)
 """Amplitude of the pulse train in each kind of segment."""
@@ -88,7 +88,7 @@ def _formants(tracks: Signal) -> Signal:
     gain = np.zeros((len(tracks), FREQUENCIES.shape[1]), np.float32)
     for i, (width, level) in enumerate(zip(BANDWIDTHS, FORMANT_LEVELS, strict=True)):
         gain += np.float32(level) / np.sqrt(1 + np.square((FREQUENCIES - tracks[:, i : i + 1]) / np.float32(width)))
-    return gain
+    return gain / (1 + np.square(np.float32(120) / np.maximum(FREQUENCIES, 1)))
 
 
 def voice(rng: Rng, n: int) -> tuple[Signal, Signal]:
@@ -106,12 +106,12 @@ def voice(rng: Rng, n: int) -> tuple[Signal, Signal]:
     stress = np.exp(0.3 * rng.standard_normal((len(kinds), 1))).astype(np.float32)
     voiced = _glide((VOICED[kinds][:, None] * stress)[index])
     pitch = _pitch(rng, base_hz, kinds[index])
-    harmonics = np.arange(1, int(6500 / (1.4 * base_hz)))
-    source = tone(phase(per_sample(pitch, n)), 1.0 / harmonics, rng)
+    harmonics = np.arange(1.0, int(7800 / (1.15 * base_hz)))
+    source = tone(phase(per_sample(pitch, n)), harmonics**-0.85, rng)
     sound = filtered(source, _formants(_glide(mouth[index])) * voiced)
     hiss_hz = rng.uniform(2200, 5500, (len(kinds), 1)).astype(np.float32)[index]
     breath = np.square(_glide((BREATH[kinds][:, None] * stress)[index])) * bump(hiss_hz, 0.6)
-    return unit(sound), breath * np.float32(60)
+    return unit(sound), breath * np.float32(40)
 
 
 def crowd(rng: Rng, n: int, speakers: int) -> Signal:
@@ -129,7 +129,7 @@ def crowd(rng: Rng, n: int, speakers: int) -> Signal:
 def echoing(rng: Rng, signal: Signal) -> Signal:
     """A signal of RMS 1 as heard from some way off in a room: less treble, more echo."""
     echoes = room(rng, rng.uniform(0.3, 0.7), direct=rng.uniform(0.8, 1.6))
-    far = convolved(signal, echoes)
+    far = convolved(len(signal), (signal, echoes))
     corner = rng.uniform(1500, 3500)
     dull = np.power(1 + np.square(FREQUENCIES / np.float32(corner)), -0.25)
     return unit(filtered(far, dull.astype(np.float32)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Self, get_args
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from datagen import kinds
@@ -18,7 +19,7 @@ from datagen.core.types import Voice
 from datagen.core.units import SAMPLE_RATE
 from datagen.kinds import Clip, Engine, KindConfig
 from datagen.noise import _scenes, _voices
-from datagen.noise._shaping import Signal, finish, spectrum, unit
+from datagen.noise._shaping import Signal, colour, finish, sculpted, spectrum, unit
 
 Scene = Literal["traffic", "wind", "ventilation", "cafe", "babble", "rain", "metro", "keyboard"]
 SCENES: tuple[Scene, ...] = get_args(Scene)
@@ -95,10 +96,6 @@ class Config(KindConfig):
     babble_sentences: dict[str, tuple[str, ...]] = SENTENCES
     """Language of a voice -> what it says."""
 
-    def __hash__(self) -> int:
-        """Voices and sentences hold mappings, so the hash is that of the written form."""
-        return hash(self.model_dump_json())
-
     @field_validator("babble_tts", mode="before")
     @classmethod
     def _engine(cls, raw: object) -> object:
@@ -128,6 +125,7 @@ class Synthetic:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._scenes: dict[str, Scene] = {scene: scene for scene in config.scenes}
 
     def clips(self) -> Sequence[Clip]:
         """Every scene's clips in turn: all scenes' first clips, then all second ones."""
@@ -137,17 +135,19 @@ class Synthetic:
             for scene in self.config.scenes
         ]
 
-    def read(self, clip: Clip, seed: int) -> Signal:
+    def read(self, clip: Clip, seed: int) -> npt.NDArray[np.float32]:
         """``clip_seconds`` of mono samples at 16 kHz with an RMS of 0.05 and no peak above 0.9.
 
         Raises ValueError when the clip is not of a scene of this source.
         """
-        scene = next((s for s in self.config.scenes if s == clip.scene), None)
+        scene = self._scenes.get(clip.scene)
         if scene is None or not clip.id.startswith(f"synthetic-{scene}-"):
             raise ValueError(f"clip {clip.id!r} is not one of the synthetic scenes {', '.join(self.config.scenes)}")
         rng = stream(seed, clip.id, "noise.scene")
         n = self.config.clip_seconds * SAMPLE_RATE
-        return finish(ALONE[scene](rng, n) if scene in ALONE else self._voiced(scene, rng, n))
+        alone = ALONE.get(scene)
+        sound = alone(rng, n) if alone else self._voiced(scene, rng, n)
+        return finish(sound, colour(rng))
 
     def _licence(self, scene: Scene) -> str:
         voices = {v.licence for v in self.config.babble_voices} if scene not in ALONE else set()
@@ -156,9 +156,9 @@ class Synthetic:
     def _voiced(self, scene: Scene, rng: np.random.Generator, n: int) -> Signal:
         if scene == "babble":
             crowd = self._crowd(rng, n, int(rng.integers(5, 10)))
-            air = _scenes.sculpted(rng, n, spectrum(_scenes.ROOM_AIR))
+            air = sculpted(rng, n, spectrum(_scenes.ROOM_AIR))
             return crowd + unit(air, rng.uniform(-30, -22))
-        return self._crowd(rng, n, int(rng.integers(4, 7))) + _scenes.clatter(rng, n)
+        return self._crowd(rng, n, int(rng.integers(3, 6))) + _scenes.clatter(rng, n)
 
     def _crowd(self, rng: np.random.Generator, n: int, speakers: int) -> Signal:
         if self.config.babble_tts is None:
@@ -166,8 +166,10 @@ class Synthetic:
         voices = self.config.babble_voices
         order = [voices[i % len(voices)] for i in rng.permutation(max(speakers, len(voices)))[:speakers]]
         engine: Engine = kinds.make("tts", self.config.babble_tts)
-        talks = [self._talk(engine, voice, rng, n) for voice in order]
-        return _voices.echoing(rng, np.sum(talks, axis=0, dtype=np.float32))
+        total = np.zeros(n, np.float32)
+        for voice in order:
+            total += self._talk(engine, voice, rng, n)
+        return _voices.echoing(rng, total)
 
     def _talk(self, engine: Engine, voice: Voice, rng: np.random.Generator, n: int) -> Signal:
         """One voice saying sentences in a random order with pauses between them, forwards or backwards."""

@@ -30,17 +30,17 @@ NAME = "backchannel"
 
 class Config(KindConfig):
     kind: Literal["backchannel"]
-    assistant_per_minute: float = Field(3.4, ge=0)
+    assistant_per_minute: float = Field(default=3.4, ge=0)
     """The assistant's backchannels per minute of user speech. 1.7 per minute of conversation in Switchboard (FTAD),
     where each side talks about half of the time."""
-    user_per_minute: float = Field(3.4, ge=0)
+    user_per_minute: float = Field(default=3.4, ge=0)
     """The user's, per minute of assistant speech."""
-    probability: float = Field(0.8, gt=0, le=1)
+    probability: float = Field(default=0.8, gt=0, le=1)
     """How often an invitation is answered: the ceiling of a predictor's precision."""
-    words_before: int = Field(4, ge=1)
+    words_before: int = Field(default=4, ge=1)
     """Words of the turn before the first place: nobody says mm-hmm after one word."""
-    words_after: int = Field(3, ge=1)
-    words_apart: int = Field(6, ge=1)
+    words_after: int = Field(default=3, ge=1)
+    words_apart: int = Field(default=6, ge=1)
 
 
 class Backchannel:

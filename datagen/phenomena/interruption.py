@@ -28,11 +28,11 @@ MIN_CUT = from_ms(600)
 
 class Config(KindConfig):
     kind: Literal["interruption"]
-    probability: float = Field(0.25, ge=0, le=1)
+    probability: float = Field(default=0.25, ge=0, le=1)
     """Of every assistant turn that is long enough and followed by a user turn."""
-    min_words: int = Field(12, ge=4)
+    min_words: int = Field(default=12, ge=4)
     """Shorter turns are over before anyone would cut in."""
-    opener_probability: float = Field(0.5, ge=0, le=1)
+    opener_probability: float = Field(default=0.5, ge=0, le=1)
     """How often the user's turn begins with a word that claims the floor (wait, sorry)."""
 
 

@@ -23,13 +23,13 @@ NAME = "pause"
 
 class Config(KindConfig):
     kind: Literal["pause"]
-    per_minute: float = Field(2.0, ge=0)
+    per_minute: float = Field(default=2.0, ge=0)
     """Pauses per minute of user speech."""
-    filler_probability: float = Field(0.5, ge=0, le=1)
+    filler_probability: float = Field(default=0.5, ge=0, le=1)
     """How often a filler is spoken before the silence."""
-    words_before: int = Field(2, ge=1)
-    words_after: int = Field(2, ge=1)
-    words_apart: int = Field(5, ge=1)
+    words_before: int = Field(default=2, ge=1)
+    words_after: int = Field(default=2, ge=1)
+    words_apart: int = Field(default=5, ge=1)
 
 
 class Pause:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -100,7 +100,7 @@ class StepFile(Strict):
             raise ValueError("a step is a mapping such as 'user: text'")
         heads = [key for key in raw if key in _COMPANIONS]
         if len(heads) != 1:
-            raise ValueError(f"a step needs exactly one of {', '.join(_COMPANIONS)}; it has {', '.join(heads) or 'none'}")
+            raise ValueError(f"a step has exactly one of {', '.join(_COMPANIONS)}; here: {', '.join(heads) or 'none'}")
         if extra := sorted(set(map(str, raw)) - {heads[0]} - _COMPANIONS[heads[0]]):
             raise ValueError(f"{', '.join(extra)} cannot stand beside {heads[0]}")
         if "steps" in _COMPANIONS[heads[0]] and not raw.get("steps"):
@@ -111,9 +111,9 @@ class StepFile(Strict):
 class _ContentFile(Strict):
     """What a shared and a domain file have in common."""
 
-    slots: dict[Name, Annotated[SlotFile, BeforeValidator(_slot)]] = {}
-    phrases: dict[Name, Template] = {}
-    flows: dict[Name, tuple[StepFile, ...]] = {}
+    slots: dict[Name, Annotated[SlotFile, BeforeValidator(_slot)]] = Field(default={})
+    phrases: dict[Name, Template] = Field(default={})
+    flows: dict[Name, tuple[StepFile, ...]] = Field(default={})
 
 
 class SharedFile(_ContentFile):
@@ -141,7 +141,10 @@ class Folder(Strict):
     domains: dict[Name, DomainFile] = Field(min_length=1)
 
 
-def _typed[T: Strict](model: type[T], raw: dict[str, Any], where: str) -> T:
+_Model = TypeVar("_Model", bound=Strict)
+
+
+def _typed(model: type[_Model], raw: dict[str, Any], where: str) -> _Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:

@@ -22,7 +22,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _WEIGHT = re.compile(r"\s*(\d+(?:\.\d+)?)x\s+")
-_NOT_SPOKEN = frozenset("/&%#@*_\\\"")
+_NOT_SPOKEN = frozenset('/&%#@*_\\"')
 _NOT_SPOKEN_CLASSES = ("N", "S", "C", "Ps", "Pe", "Z")
 
 

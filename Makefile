@@ -1,0 +1,59 @@
+# Type `make` to see what there is.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+recipe ?= assistant
+out    ?= data/$(recipe)
+args   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help dataset plan check report test lint fmt bench golden clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: recipe=NAME (recipes/NAME.yaml)  out=DIR  args='--workers 2 --limit 50'"
+
+$(BIN)/.user: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[espeak,show]'
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.user
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[espeak,show,dev]'
+	@touch $@
+
+dataset: $(BIN)/.user ## Build data/NAME from recipes/NAME.yaml (goes on where it stopped)
+	@$(BIN)/python -m datagen build recipes/$(recipe).yaml --out $(out) $(args)
+
+plan: $(BIN)/.user ## Timelines and their statistics, without audio
+	@$(BIN)/python -m datagen plan recipes/$(recipe).yaml $(args)
+
+check: $(BIN)/.user ## What the recipe needs, and how to get what is missing
+	@$(BIN)/python -m datagen check recipes/$(recipe).yaml $(args)
+
+report: $(BIN)/.user ## Write the report of a dataset again
+	@$(BIN)/python -m datagen report $(out)
+
+test: $(BIN)/.dev ## All tests
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.dev ## Style, types, and the rules of who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(BIN)/.dev ## Format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(BIN)/.dev ## Speed, memory and same-bytes benchmarks (about ten minutes; leave the machine alone)
+	$(BIN)/python -m tests.benchmarks
+
+golden: $(BIN)/.dev ## Write the golden files again; review the diff
+	$(BIN)/python -m tests.golden.write
+
+clean: ## Remove what the tools leave behind (data/ stays)
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,284 @@
+"""The whole job: a recipe becomes a dataset folder.
+
+OUT/data/*.parquet  README.md (card)  report.html  statistics.json  recipe.yaml  rejected.jsonl
+    manifest.json   written last: with it the dataset is complete
+    .work/          stage results a later run can reuse
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from datagen.blueprint import UPSTREAM, Blueprint
+from datagen.pipeline import Executor, Stop, Task, drive
+from datagen.recipe import code_version, dump
+from datagen.schema import SCHEMA_VERSION
+from datagen.stages import RECORD_STAGES, run_shard
+from datagen.stages.package import FilePlan, plan_files, write_file
+from datagen.store import Folder, ShardReport, StageFolder
+
+
+class BuildError(RuntimeError):
+    """The run could not finish; one line with what to do."""
+
+
+class Interrupted(BuildError):
+    """Stopped by the user; the same command continues."""
+
+
+class Progress(Protocol):
+    """Is told how far each stage is."""
+
+    def expect(self, stage: str, shards: int) -> None: ...
+
+    def advance(self, stage: str, report: ShardReport | None) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What the stages did, summed over shards; a few numbers per stage however large the run."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, report: ShardReport) -> None:
+        figures = {"in": report.taken, "out": report.given, "rejected": report.rejected}
+        self.counts.setdefault(report.stage, Counter()).update(figures)
+        self.reasons.setdefault(report.stage, Counter()).update(report.reasons)
+        self.took(report.stage, report.seconds)
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Worker seconds spent on a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def for_manifest(self) -> dict[str, Any]:
+        """Counts and reasons per stage; the conservation law of the pipeline is checked here."""
+        for stage, count in self.counts.items():
+            if count["in"] != count["out"] + count["rejected"]:
+                raise BuildError(f"{stage}: {count['in']} in, but {count['out']} out and {count['rejected']} rejected")
+        return {
+            "counts": {stage: dict(count) for stage, count in self.counts.items()},
+            "rejected_reasons": {stage: dict(reason.most_common()) for stage, reason in self.reasons.items() if reason},
+        }
+
+
+@dataclass(frozen=True)
+class Build:
+    """One run in one folder."""
+
+    blueprint: Blueprint
+    out: Folder
+
+    @property
+    def work(self) -> Folder:
+        return self.out.sub(".work")
+
+    def stage(self, name: str) -> StageFolder:
+        return StageFolder(self.work, name, self.blueprint.identities[name])
+
+    def complete(self) -> bool:
+        """Whether the folder holds this very dataset already."""
+        manifest = read_manifest(self.out)
+        return manifest is not None and manifest["recipe"]["hash"] == self.blueprint.identity
+
+    def claim(self, update: bool) -> None:
+        """Makes the folder this build's own; BuildError when it belongs to another plan.
+
+        With ``update`` the folder is taken over: finished stages of equal identity are kept, others removed.
+        """
+        found = json.loads(self.out.read(".work/plan.json")) if self.out.exists(".work/plan.json") else None
+        mine = self.blueprint.identities
+        if found is None and self.out.exists("manifest.json"):
+            raise BuildError(
+                f"{self.out.url} holds a dataset without its work folder; choose another folder with --out"
+            )
+        if found is not None and found["identities"] != mine:
+            other = [s for s in UPSTREAM if found["identities"].get(s) != mine.get(s)]
+            if not update:
+                raise BuildError(
+                    f"{self.out.url} was begun with another plan (recipe {found['recipe']!r}, different from stage "
+                    f"{other[0]} on); choose another folder with --out, or take this one over with --update"
+                )
+            self._remove_other()
+        self.out.write(".work/plan.json", json.dumps({"recipe": self.blueprint.recipe.name, "identities": mine}))
+        self.out.write("recipe.yaml", f"# Resolved: every default written out.\n{dump(self.blueprint.recipe)}")
+
+    def _remove_other(self) -> None:
+        self.out.remove("manifest.json")
+        self.out.remove("data")
+        mine = {f"{stage}-{identity[:12]}" for stage, identity in self.blueprint.identities.items()}
+        for name in self.work.names():
+            if name not in mine:
+                self.work.remove(name)
+
+
+def read_manifest(out: Folder) -> dict[str, Any] | None:
+    """The manifest of a complete dataset."""
+    return json.loads(out.read("manifest.json")) if out.exists("manifest.json") else None
+
+
+def run(build: Build, executor: Executor, progress: Progress, stop: Stop) -> dict[str, Any]:
+    """Runs everything that is not done yet and returns the manifest.
+
+    Interrupted when the user stopped it, BuildError when shards failed for good; what is finished stays finished.
+    """
+    started = time.perf_counter()
+    tally = Tally()
+    _run_stages(build, executor, progress, stop, tally)
+    rejected = [line for s in RECORD_STAGES if s in build.blueprint.configs for line in _rejected(build, s)]
+    build.out.write("rejected.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejected))
+    files = _run_package(build, executor, progress, stop, tally)
+    counts = tally.for_manifest()
+    if not files:
+        raise BuildError(f"every conversation was rejected; see {build.out.url}/rejected.jsonl")
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "version": code_version(),
+        "recipe": {
+            "name": build.blueprint.recipe.name,
+            "seed": build.blueprint.recipe.seed,
+            "language": build.blueprint.recipe.language,
+            "profile": build.blueprint.recipe.profile,
+            "hash": build.blueprint.identity,
+        },
+        "identities": build.blueprint.identities,
+        "engines": [{"role": r, "name": n, "revision": v} for r, n, v in build.blueprint.package.provenance.engines],
+        "files": files,
+        "splits": _splits(files),
+        "licences": sorted({licence for f in files.values() for licence in f["licences"]}),
+        **counts,
+        "seconds_per_stage": {stage: round(s, 1) for stage, s in tally.seconds.items()},
+        "timing": build.blueprint.language.timing(build.blueprint.recipe.profile).model_dump(mode="json"),
+        "human": [r.model_dump(mode="json") for r in build.blueprint.language.human],
+    }
+    _publish(build, manifest, started)
+    return manifest
+
+
+def _run_stages(build: Build, executor: Executor, progress: Progress, stop: Stop, tally: Tally) -> None:
+    """Every record stage on every shard."""
+    stages = [s for s in RECORD_STAGES if s in build.blueprint.configs]
+    tasks: list[Task] = []
+    for depth, stage in enumerate(stages):
+        shards = build.blueprint.num_shards(stage)
+        progress.expect(stage, shards)
+        for shard in range(shards):
+            done = build.stage(stage).report(shard)
+            if done is not None:
+                tally.add(done)
+                progress.advance(stage, done)
+            else:
+                tasks.append(_task(build, stage, shard, rank=-depth if stage != "noise" else -len(stages)))
+
+    def on_done(task: Task, report: ShardReport) -> None:
+        tally.add(report)
+        progress.advance(task.stage, report)
+
+    _finish(drive(tasks, executor, on_done, stop), stop)
+
+
+def _task(build: Build, stage: str, shard: int, rank: int) -> Task:
+    """One shard through one stage. The noise bank goes first, then the furthest stage, then the earliest shard."""
+    blueprint = build.blueprint
+    needs: set[str] = set()
+    for name in UPSTREAM[stage]:
+        if name == "noise" and name in blueprint.configs:
+            needs |= {f"noise/{n}" for n in range(blueprint.num_shards("noise"))}
+        elif name != "noise":
+            needs.add(f"{name}/{shard}")
+    return Task(
+        key=f"{stage}/{shard}",
+        stage=stage,
+        call=run_shard,
+        args=(build.work.url, stage, blueprint.configs[stage], blueprint.identities, shard),
+        after=frozenset(needs),
+        rank=(rank, shard),
+        resources=tuple(sorted(blueprint.resources(stage).items())),
+    )
+
+
+def _run_package(
+    build: Build, executor: Executor, progress: Progress, stop: Stop, tally: Tally
+) -> dict[str, dict[str, Any]]:
+    """The Parquet files, and their figures by name."""
+    reports = [r for n in range(build.blueprint.num_shards("check")) if (r := build.stage("check").report(n))]
+    plans = plan_files(reports, build.blueprint.package.file_mb)
+    progress.expect("package", len(plans))
+    figures: dict[str, dict[str, Any]] = {}
+
+    def on_done(task: Task, result: dict[str, Any]) -> None:
+        figures[task.key] = result
+        tally.took("package", result.pop("took_s"))
+        progress.advance("package", None)
+
+    tasks = [_file_task(build, plan) for plan in plans]
+    _finish(drive(tasks, executor, on_done, stop), stop)
+    rows = sum(f["rows"] for f in figures.values())
+    tally.counts["package"] = Counter({"in": sum(r.given for r in reports), "out": rows, "rejected": 0})
+    return dict(sorted(figures.items()))
+
+
+def _file_task(build: Build, plan: FilePlan) -> Task:
+    blueprint = build.blueprint
+    args = (build.out.url, build.work.url, blueprint.identities, plan, blueprint.package, blueprint.identity)
+    return Task(key=plan.name, stage="package", call=_timed_write_file, args=args)
+
+
+def _timed_write_file(*args: Any) -> dict[str, Any]:
+    started = time.perf_counter()
+    return {**write_file(*args), "took_s": time.perf_counter() - started}
+
+
+def _finish(failures: Mapping[str, BaseException], stop: Stop) -> None:
+    """Raises what ended a part of the run."""
+    for key, error in failures.items():
+        if isinstance(error, OSError):
+            raise BuildError(f"{key}: {error.strerror or error}; make room and run the same command again") from error
+    if failures:
+        key, error = next(iter(failures.items()))
+        more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+        raise BuildError(f"{key}{more} failed: {type(error).__name__}: {error}; run the same command to try again")
+    if stop.asked:
+        raise Interrupted("stopped; the same command goes on from here")
+
+
+def _splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Figures per split."""
+    splits: dict[str, dict[str, Any]] = {}
+    for f in files.values():
+        split = splits.setdefault(
+            f["split"], {"conversations": 0, "hours": 0.0, "bytes": 0, "files": 0, "voices": set()}
+        )
+        split["conversations"] += f["rows"]
+        split["hours"] += f["seconds"] / 3600
+        split["bytes"] += f["bytes"]
+        split["files"] += 1
+        split["voices"] |= set(f["voices"])
+    return {n: {**s, "hours": round(s["hours"], 3), "voices": len(s["voices"])} for n, s in splits.items()}
+
+
+def _publish(build: Build, manifest: dict[str, Any], started: float) -> None:
+    """Everything around the Parquet files, the manifest last; then what only the run needed goes."""
+    from datagen.card import write_card
+    from datagen.report import collect, write_report
+
+    began = time.perf_counter()
+    statistics = collect(build.out.url)
+    build.out.write("statistics.json", statistics.model_dump_json(indent=1))
+    build.out.write("README.md", write_card(manifest, statistics.model_dump(mode="json"), manifest["splits"]))
+    manifest["seconds_per_stage"]["report"] = round(time.perf_counter() - began, 1)
+    manifest["wall_seconds"] = round(time.perf_counter() - started, 1)
+    write_report(build.out.url, f"{build.out.url}/report.html", manifest=manifest, statistics=statistics)
+    build.out.write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+    build.stage("render").drop_packs()
+
+
+def _rejected(build: Build, stage: str) -> list[dict[str, Any]]:
+    folder = build.stage(stage)
+    return [line for shard in range(build.blueprint.num_shards(stage)) for line in folder.rejected(shard)]

@@ -1,0 +1,57 @@
+"""ingest: a source's dialogues, each with its split.
+
+The split is a function of the words alone, so the same dialogue under two names can never stand on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field, SerializeAsAny
+
+from datagen.core.rng import stream
+from datagen.core.types import SPLITS, Dialogue, Ingested, Split, Strict, Unreadable
+from datagen.kinds import KindConfig, Source, make
+from datagen.stages.inputs import Inputs, Put
+
+NAME = "ingest"
+VERSION = 1
+OUT = Ingested
+
+
+class Config(Strict):
+    source: SerializeAsAny[KindConfig]
+    language: str
+    seed: int
+    conversations: int = Field(ge=1)
+    conversations_per_shard: int = Field(ge=1)
+    splits: dict[Split, float]
+
+    @property
+    def num_shards(self) -> int:
+        return -(-self.conversations // self.conversations_per_shard)
+
+
+def split_of(dialogue: Dialogue, splits: dict[Split, float], seed: int) -> Split:
+    """The split a dialogue's words fall into."""
+    words = " ".join(t.text.casefold() for t in dialogue.turns)
+    draw = stream(seed, words, "split").random() * sum(splits.values())
+    for name in SPLITS:
+        draw -= splits.get(name, 0.0)
+        if draw < 0:
+            return name
+    return "train"
+
+
+def records(config: Config, shard: int, inputs: Inputs) -> Iterator[Dialogue | Unreadable]:
+    """The shard's positions of the source."""
+    source: Source = make("sources", config.source)
+    start = shard * config.conversations_per_shard
+    yield from source.read(start, min(start + config.conversations_per_shard, config.conversations), config.seed)
+
+
+def process(dialogue: Dialogue, config: Config, inputs: Inputs, put: Put) -> Ingested:
+    """The dialogue with its split; refuses another language."""
+    if dialogue.language.split("-")[0] != config.language.split("-")[0]:
+        raise ValueError(f"language {dialogue.language!r}, the recipe asks for {config.language!r}")
+    return Ingested(dialogue=dialogue, split=split_of(dialogue, config.splits, config.seed))

@@ -1,0 +1,214 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from datagen.blueprint import Blueprint, draw_up
+from datagen.build import Build, read_manifest, run
+from datagen.core.summary import Summary
+from datagen.core.turntaking import from_timeline
+from datagen.core.types import Unreadable
+from datagen.pipeline import Stop, cluster
+from datagen.preflight import Check
+from datagen.recipe import Recipe, dump
+from datagen.store import Folder, ShardReport, StageFolder
+
+console = Console(highlight=False)
+
+
+class Bars:
+    """A bar per stage on a terminal; a line per finished stage elsewhere."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._records: dict[str, list[int]] = {}
+        self._left: dict[str, int] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def expect(self, stage: str, shards: int) -> None:
+        self._tasks[stage] = self._progress.add_task(stage, total=shards, note="")
+        self._left[stage] = shards
+        self._records[stage] = [0, 0]
+
+    def advance(self, stage: str, report: ShardReport | None) -> None:
+        given, rejected = self._records[stage]
+        if report is not None:
+            given, rejected = given + report.given, rejected + report.rejected
+            self._records[stage] = [given, rejected]
+        note = f"{given} done" + (f", {rejected} rejected" if rejected else "") if report is not None else ""
+        self._progress.update(self._tasks[stage], advance=1, note=note)
+        self._left[stage] -= 1
+        if not self._left[stage] and not console.is_terminal:
+            console.print(f"{stage}: {note or 'done'}")
+
+
+def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, update: bool) -> None:
+    """Runs a build and prints its summary."""
+    job = Build(draw_up(recipe), Folder(out))
+    if job.complete():
+        console.print(f"{out} is complete already; nothing to do.")
+        return summary(out, read_manifest(job.out) or {})
+    job.claim(update)
+    stop = Stop()
+    needs = {need for stage in job.blueprint.configs for need in job.blueprint.resources(stage)}
+    with stop.listening(), cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor, Bars() as bars:
+        manifest = run(job, executor, bars, stop)
+    summary(out, manifest)
+    return None
+
+
+def summary(out: str, manifest: dict[str, Any]) -> None:
+    """Conversations and hours per split, rejected with reasons, seconds per stage, where to look."""
+    splits = Table("split", "conversations", "hours", "voices", "MB", box=None, pad_edge=False)
+    for name, s in manifest["splits"].items():
+        splits.add_row(
+            name, f"{s['conversations']:,}", f"{s['hours']:.2f}", str(s["voices"]), f"{s['bytes'] / 1e6:,.0f}"
+        )
+    console.print()
+    console.print(splits)
+    console.print()
+    _rejections(manifest)
+    seconds = "  ".join(f"{stage} {s:.1f}" for stage, s in manifest["seconds_per_stage"].items())
+    console.print(f"worker seconds: {seconds}")
+    if "wall_seconds" in manifest:
+        hours = sum(s["hours"] for s in manifest["splits"].values())
+        console.print(f"{hours:.2f} hours of conversation in {manifest['wall_seconds']:.0f} s")
+    console.print(f"\nlook and listen: {out}/report.html")
+    console.print(f'load:            datasets.load_dataset("{out}")')
+
+
+def _rejections(manifest: dict[str, Any]) -> None:
+    for stage, count in manifest["counts"].items():
+        if count["rejected"]:
+            console.print(f"{stage}: {count['in']} in = {count['out']} out + {count['rejected']} rejected")
+            for reason, number in list(manifest["rejected_reasons"].get(stage, {}).items())[:5]:
+                console.print(f"  {number:>6} x {reason}", markup=False)
+    if not any(count["rejected"] for count in manifest["counts"].values()):
+        console.print("nothing was rejected")
+
+
+def plan(recipe: Recipe) -> None:
+    """Statistics of planned timelines."""
+    from datagen.preview import plans
+
+    total, refused, reasons = Summary(), 0, []
+    for item in plans(draw_up(recipe)):
+        if isinstance(item, Unreadable):
+            refused += 1
+            reasons.append(item.reason)
+        else:
+            total.add(from_timeline(item.timeline))
+    console.print(f"{total.conversations} conversations planned, {refused} refused")
+    for reason in sorted(set(reasons))[:5]:
+        console.print(f"  {reason}", markup=False)
+    if total.conversations:
+        table = Table("figure", "value", box=None, pad_edge=False)
+        for name, value in total.rates().model_dump().items():
+            table.add_row(name.replace("_", " "), _figure(value))
+        console.print(table)
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_figure(item)}" for key, item in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def checks(found: Iterable[Check]) -> bool:
+    """Prints a line per need; whether all are met."""
+    met = True
+    for item in found:
+        mark = "[green]ok[/]" if item.found else "[red]missing[/]"
+        console.print(f"{mark:<16} {item.name:<9} ", end="")
+        console.print(item.found or item.remedy, markup=False)
+        met = met and bool(item.found)
+    return met
+
+
+def explain(recipe: Recipe, out: str) -> None:
+    """The resolved recipe and what a build in ``out`` would run."""
+    blueprint = draw_up(recipe)
+    console.print(dump(recipe), markup=False)
+    table = Table("stage", "identity", "shards", "done", box=None, pad_edge=False)
+    for stage in blueprint.configs:
+        done, shards = _progress(blueprint, Folder(out), stage)
+        table.add_row(stage, blueprint.identities[stage][:12], str(shards), str(done))
+    console.print(table)
+    complete = Build(blueprint, Folder(out)).complete()
+    console.print(f"{out}: " + ("complete, nothing would run" if complete else "a build runs what is not done"))
+
+
+def _progress(blueprint: Blueprint, out: Folder, stage: str) -> tuple[int | str, int | str]:
+    if stage == "package":
+        return ("yes" if Build(blueprint, out).complete() else "no"), "-"
+    shards = blueprint.num_shards(stage)
+    folder = StageFolder(out.sub(".work"), stage, blueprint.identities[stage])
+    return sum(folder.report(shard) is not None for shard in range(shards)), shards
+
+
+def status(url: str) -> None:
+    """How far the build in a folder is, from its files alone."""
+    out = Folder(url)
+    if not out.exists(".work/plan.json"):
+        raise ValueError(f"{url}: no build was begun here; start one with `datagen build RECIPE --out {url}`")
+    plan_file = json.loads(out.read(".work/plan.json"))
+    table = Table("stage", "shards done", "records", "rejected", box=None, pad_edge=False)
+    for stage, identity in plan_file["identities"].items():
+        folder = out.sub(f".work/{stage}-{identity[:12]}")
+        reports = [json.loads(folder.read(n)) for n in folder.names() if n.endswith(".done.json")]
+        if stage != "package":
+            given, rejected = (sum(r[key] for r in reports) for key in ("given", "rejected"))
+            table.add_row(stage, str(len(reports)), str(given), str(rejected))
+    console.print(f"recipe {plan_file['recipe']}")
+    manifest = read_manifest(out)
+    if manifest is None:
+        console.print(table)
+        console.print("not complete: run the same build command again to go on")
+    else:
+        summary(url, manifest)
+
+
+def show(identifier: str, data: str, to: Path) -> None:
+    """One conversation as text, picture and wav."""
+    from datagen.show import find, picture, save_wav, text_timeline
+
+    row = find(data, identifier)
+    console.print(text_timeline(row, console.width), markup=False, soft_wrap=True)
+    to.mkdir(parents=True, exist_ok=True)
+    image, wav = to / f"{identifier}.png", to / f"{identifier}.wav"
+    picture(row, image)
+    save_wav(row, wav)
+    console.print(f"picture: {image}\nsound:   {wav} (channel 0 = assistant, channel 1 = user)")

@@ -1,0 +1,41 @@
+"""Runs every benchmark and prints what was asked and what was measured; exit code 1 when something is missed."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import jobs, rendering
+from tests.benchmarks.result import Result
+
+RECIPE = "recipes/assistant.yaml"
+
+
+def main() -> int:
+    """All benchmarks; arguments name a selection."""
+    wanted = set(sys.argv[1:])
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="datagen-bench-") as folder:
+        for name, benchmark in {
+            "render": rendering.render_ratio,
+            "jobs": jobs.speed_scaling_memory_bytes,
+            "failures": jobs.conservation,
+            "real": jobs.real_input,
+        }.items():
+            if wanted and name not in wanted:
+                continue
+            (Path(folder) / name).mkdir()
+            results += benchmark(Path(folder) / name)
+    table = Table("what", "asked", "measured", "", box=None)
+    for r in results:
+        table.add_row(r.what, r.asked, r.measured, "[green]ok[/]" if r.met else "[red]missed[/]")
+    Console(width=160).print(table)
+    return 0 if all(r.met for r in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
