@@ -87,6 +87,7 @@ def _configs(recipe: Recipe, spoken: Language) -> dict[str, Strict]:
         "ingest": ingest.Config(
             source=recipe.source,
             language=recipe.language,
+            replace=spoken.spelling.replace,
             seed=seed,
             conversations=_available(recipe),
             conversations_per_shard=recipe.conversations_per_shard,

@@ -168,14 +168,14 @@ def _position(items: list[Any], part: str, text: str) -> int:
 
 
 def _absolute(value: Any, folder: Path) -> Any:
-    """Relative paths of a recipe, made absolute: the keys ``path`` and ``voices``, and grammars given as a path."""
+    """Relative paths of a recipe, made absolute: the keys ``path`` and ``..voices``, and grammars given as a path."""
     if isinstance(value, list):
         return [_absolute(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
     result = {}
     for key, item in value.items():
-        is_path = key in ("path", "voices") or (key == "grammar" and "/" in str(item))
+        is_path = key in ("path", "voices", "babble_voices") or (key == "grammar" and "/" in str(item))
         if is_path and isinstance(item, str) and "://" not in item:
             result[key] = str((folder / Path(item).expanduser()).resolve())
         else:
@@ -201,6 +201,8 @@ def _kind(key: str, family: str, raw: Any) -> KindConfig:
     if not isinstance(raw, dict):
         raise ValueError(f"{key}: give a mapping with a key 'kind' (given: {raw!r})")
     try:
+        if isinstance(raw.get("babble_voices"), str):
+            raw = raw | {"babble_voices": voice_manifest(raw["babble_voices"])}
         return kinds.parse(family, raw)
     except ValidationError as error:
         raise ValueError(f"{key}.{raw.get('kind')}: {first_error(error)}") from None
@@ -220,16 +222,20 @@ def language(code: str) -> Language:
         raise RecipeError(f"{path}: {first_error(error)}") from None
 
 
-def voices(recipe: Recipe) -> tuple[Voice, ...]:
-    """The recipe's voices of its language; RecipeError when a split has fewer than two."""
-    path = Path(recipe.voices)
-    if not path.is_file():
+def voice_manifest(path: str) -> tuple[Voice, ...]:
+    """The voices a manifest lists."""
+    if not Path(path).is_file():
         raise RecipeError(f"voices: there is no file {path}; name a voice manifest, see manifests/")
     try:
-        found = tuple(Voice.model_validate(item) for item in load_yaml(path).get("voices") or ())
+        return tuple(Voice.model_validate(item) for item in load_yaml(path).get("voices") or ())
     except ValidationError as error:
         raise RecipeError(f"{path}: {first_error(error)}") from None
-    own = tuple(v for v in found if v.language.split("-")[0] == recipe.language.split("-")[0])
+
+
+def voices(recipe: Recipe) -> tuple[Voice, ...]:
+    """The recipe's voices of its language; RecipeError when a split has fewer than two."""
+    path = recipe.voices
+    own = tuple(v for v in voice_manifest(path) if v.language.split("-")[0] == recipe.language.split("-")[0])
     for split in (s for s, share in recipe.splits.items() if share > 0):
         if sum(v.split == split for v in own) < 2:
             raise RecipeError(

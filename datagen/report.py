@@ -233,8 +233,9 @@ def _ceiling_texts(onset: OnsetCeiling | None, events: dict[Speaker, EventCeilin
                 "Start of speech",
                 f"{percent(onset.recall)} ({percent(onset.low)} … {percent(onset.high)})",
                 f"An oracle that hears the exact end of the user’s turn and always waits "
-                f"{number(onset.wait_ms, 0, 'ms')} starts within one tick (160 ms) of the truth this often. The rest is "
-                f"the data’s own jitter: no model can be expected to score higher on {number(onset.onsets, 0)} onsets.",
+                f"{number(onset.wait_ms, 0, 'ms')} starts within one tick (160 ms) of the truth this often. The rest "
+                f"is the data’s own jitter: no model can be expected to score higher on {number(onset.onsets, 0)} "
+                f"onsets.",
             )
         )
     for speaker, c in events.items():

@@ -159,7 +159,9 @@ class Statistics(Accumulator):
             voice = row["voices"][speaker]
             known = self.voices[speaker]
             if voice["id"] not in known:
-                known[voice["id"]] = VoiceUse(**{k: voice[k] or "" for k in ("origin", "licence", "consent")})
+                known[voice["id"]] = VoiceUse.model_validate(
+                    {k: voice[k] or "" for k in ("origin", "licence", "consent")}
+                )
             _bump(known[voice["id"]].conversations, split)
         for licence in row["licences"] or ():
             _bump(self.licences, licence)
@@ -197,7 +199,9 @@ def _bump(counts: dict[Any, int], key: Any) -> None:
 
 def parquet_files(fs: AbstractFileSystem, root: str) -> Iterator[tuple[Split, str]]:
     """The files of a data set, by split and name; ValueError when there are none."""
-    found = [(s, str(path)) for s in SPLITS for path in sorted(fs.glob(f"{root.rstrip('/')}/data/{s}-*.parquet"))]
+    found: list[tuple[Split, str]] = []
+    for split in SPLITS:
+        found.extend((split, str(path)) for path in sorted(fs.glob(f"{root.rstrip('/')}/data/{split}-*.parquet")))
     if not found:
         raise ValueError(f"dataset {root}: no data/train-*.parquet or other split; give the folder that holds data/")
     yield from found

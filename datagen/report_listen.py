@@ -23,6 +23,8 @@ ENVELOPE_RATE = 100
 """Points per second of the drawn waveform; finer than a pixel at the zoom the page opens with."""
 _HOP = SAMPLE_RATE // ENVELOPE_RATE
 _FULL = 255
+_BUFFER = 1 << 20
+"""Pages are read as they are needed; without a buffer size the whole row group would be in memory."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def exhibits(dataset: str, addresses: Sequence[Address]) -> list[Exhibit]:
 
 def _rows(dataset: str, file: str, group: int, stop: int) -> Iterator[tuple[int, Any]]:
     fs, root = url_to_fs(str(dataset))
-    with pq.ParquetFile(f"{root.rstrip('/')}/data/{file}", filesystem=fs) as parquet:
+    with pq.ParquetFile(f"{root.rstrip('/')}/data/{file}", filesystem=fs, buffer_size=_BUFFER) as parquet:
         for index, batch in enumerate(parquet.iter_batches(batch_size=1, row_groups=[group])):
             if index >= stop:
                 return
@@ -80,14 +82,15 @@ def _rows(dataset: str, file: str, group: int, stop: int) -> Iterator[tuple[int,
 
 
 def _exhibit(row: Mapping[str, Any], shows: tuple[str, ...]) -> Exhibit:
-    flac = {s: bytes(row[f"{s}_audio"]["bytes"]) for s in SPEAKERS}
+    flac: dict[Speaker, bytes] = {s: bytes(row[f"{s}_audio"]["bytes"]) for s in SPEAKERS}
+    text: dict[Speaker, str] = {s: b64encode(flac[s]).decode() for s in SPEAKERS}
     return Exhibit(
         id=row["id"],
         title=row["domain"],
         shows=tuple(s for s in shows if s != row["domain"]),
         duration=row["duration"],
         drawing=script_json(_drawing(row, flac)),
-        flac={s: b64encode(data).decode() for s, data in flac.items()},
+        flac=text,
     )
 
 

@@ -16,7 +16,7 @@ from datagen.core.histogram import Histogram, distance, distance_to_points
 from datagen.core.language import Reference, Timing
 from datagen.core.summary import Summary
 from datagen.core.types import SPEAKERS, SPLITS, Speaker
-from datagen.core.units import SAMPLES_PER_MS, from_ms, to_ms
+from datagen.core.units import SAMPLES_PER_MS, from_ms, to_ms, to_seconds
 from datagen.report_data import Statistics
 
 NONE = "–"
@@ -155,7 +155,9 @@ def _offset_lines(summary: Summary, manifest: Manifest) -> list[Line]:
     lines += [
         Line(
             f"Distance to people [{k}]",
-            *(number(to_people(h, reference), 0, "ms") for h in (every["assistant"], every["user"], both)),
+            number(to_people(every["assistant"], reference), 0, "ms"),
+            number(to_people(every["user"], reference), 0, "ms"),
+            number(to_people(both, reference), 0, "ms"),
             note="Wasserstein-1: how far an offset has to be moved, on average, to look human",
         )
         for k, reference in measured
@@ -173,7 +175,8 @@ def _offset_lines(summary: Summary, manifest: Manifest) -> list[Line]:
     lines.append(
         Line(
             "Spread between conversations",
-            *(number(to_ms(1) * summary.dyads[s].sd(), 0, "ms") for s in ("assistant", "user")),
+            number(to_ms(1) * summary.dyads["assistant"].sd(), 0, "ms"),
+            number(to_ms(1) * summary.dyads["user"].sd(), 0, "ms"),
             note="standard deviation of a conversation's mean offset",
         )
     )
@@ -190,7 +193,7 @@ def rate_lines(summary: Summary, manifest: Manifest) -> list[Line]:
     def shares(values: dict[Speaker, float]) -> tuple[str, str]:
         return percent(values["assistant"]), percent(values["user"])
 
-    median_turn = {s: summary.turns[s].quantile(0.5) / SAMPLES_PER_MS / 1000 for s in SPEAKERS}
+    median_turn: dict[Speaker, float] = {s: summary.turns[s].quantile(0.5) / SAMPLES_PER_MS / 1000 for s in SPEAKERS}
     return [
         *_offset_lines(summary, manifest),
         Line(
@@ -239,17 +242,23 @@ def rate_lines(summary: Summary, manifest: Manifest) -> list[Line]:
 def ceilings(statistics: Statistics) -> tuple[OnsetCeiling | None, dict[Speaker, EventCeiling]]:
     """What an oracle could reach on start of speech, and on the backchannels of each side that has some."""
     summary = statistics.turntaking
-    found = {s: event_ceiling(summary.chances.get(f"backchannel/{s}", {})) for s in SPEAKERS}
-    return onset_ceiling(summary.offsets["assistant"]), {s: c for s, c in found.items() if c is not None}
+    found: dict[Speaker, EventCeiling] = {}
+    for speaker in SPEAKERS:
+        ceiling = event_ceiling(summary.chances.get(f"backchannel/{speaker}", {}))
+        if ceiling is not None:
+            found[speaker] = ceiling
+    return onset_ceiling(summary.offsets["assistant"]), found
 
 
 def split_lines(statistics: Statistics) -> list[tuple[str, ...]]:
     """Split, conversations, hours, user voices, assistant voices, domains; a last line for all."""
     lines: list[tuple[str, ...]] = []
-    for split in (s for s in SPLITS if s in statistics.splits):
+    for split in SPLITS:
+        if split not in statistics.splits:
+            continue
         part = statistics.splits[split]
         voices = [sum(split in v.conversations for v in statistics.voices[s].values()) for s in ("user", "assistant")]
-        hours = number(part.turntaking.samples / 16_000 / 3600, 2)
+        hours = number(to_seconds(part.samples) / 3600, 2)
         lines.append((split, number(part.conversations, 0), hours, *map(str, voices), str(len(part.domains))))
     every = (str(len(statistics.voices[s])) for s in ("user", "assistant"))
     domains = str(len(statistics.counts("domains")))

@@ -269,11 +269,15 @@ def fingerprint(path: str) -> str:
     Files over 64 MiB count with their size and their first and last MiB.
     """
     fs, root = url_to_fs(path)
-    paths = fs.glob(root) if any(c in root for c in "*?[") else (sorted(fs.find(root)) if fs.isdir(root) else [root])
+    if any(c in root for c in "*?["):
+        paths, root = fs.glob(root), root[: min(root.find(c) for c in "*?[" if c in root)].rpartition("/")[0]
+    else:
+        paths = fs.find(root) if fs.isdir(root) else [root]
     digest = hashlib.sha256()
     for name in sorted(str(p) for p in paths):
         size = int(fs.size(name) or 0)
-        digest.update(f"{name.rsplit('/', 1)[-1]}\x1f{size}\x1e".encode())
+        inside = name.removeprefix(root.rstrip("/")) or name.rsplit("/", 1)[-1]
+        digest.update(f"{inside}\x1f{size}\x1e".encode())
         with fs.open(name, "rb") as file:
             if size <= 1 << 26:
                 digest.update(file.read())

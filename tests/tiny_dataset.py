@@ -17,8 +17,8 @@ from datagen.core.types import SPEAKERS, Speaker
 from datagen.schema import SCHEMA, writer_options
 
 RATE = 16_000
-WORDS = "could you book a table for two at the little place near the harbour on friday evening please".split()
-REPLIES = "sure I have found a quiet table by the window at half past seven would that be fine".split()
+ASKED = "could you book a table for two at the little place near the harbour on friday evening please"
+ANSWERED = "sure I have found a quiet table by the window at half past seven would that be fine"
 DOMAINS = ("restaurant", "travel", "banking", "smart home")
 SCENES = ("kitchen", "street", "babble")
 SPLITS = ("train", "validation", "test")
@@ -105,7 +105,7 @@ def draft(index: int, turns: int, gap_ms: float | None) -> Draft:
         if cut_in:
             start = end - RATE * 2 // 5
             made.event("barge_in", speaker, start, end, "yielded", 0.25)
-        text = (WORDS if speaker == "user" else REPLIES)[: int(rng.integers(6, 17))]
+        text: list[str] = [*(ASKED if speaker == "user" else ANSWERED).split()][: int(rng.integers(6, 17))]
         pause = 3 if speaker == "user" and (index + turn) % 4 == 0 else -1
         end = made.say(speaker, "turn", start, text, pause)
         if speaker == "user" and (index + turn) % 3 == 0 and end - start > 2 * RATE:

@@ -63,7 +63,8 @@ def wilson(successes: float, trials: int, z: float = _Z95) -> tuple[float, float
     scale = 1 + z * z / trials
     centre = (share + z * z / (2 * trials)) / scale
     half = z / scale * sqrt(max(share * (1 - share), 0.0) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not put the share itself outside.
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 def hit_probability(

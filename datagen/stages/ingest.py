@@ -1,27 +1,33 @@
-"""ingest: a source's dialogues, each with its split.
+"""ingest: a source's dialogues, made speakable, each with its split.
 
-The split is a function of the words alone, so the same dialogue under two names can never stand on both sides.
+The split is a function of the words alone, so the same dialogue under two names can never stand on both sides. Parts of
+one long dialogue (ids that end in ``-p0``, ``-p1``) share the split of the whole.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pydantic import Field, SerializeAsAny
 
 from datagen.core.rng import stream
-from datagen.core.types import SPLITS, Dialogue, Ingested, Split, Strict, Unreadable
+from datagen.core.textnorm import speakable
+from datagen.core.types import SPLITS, Dialogue, Ingested, Split, Strict, Turn, Unreadable
 from datagen.kinds import KindConfig, Source, make
 from datagen.stages.inputs import Inputs, Put
 
 NAME = "ingest"
 VERSION = 1
 OUT = Ingested
+PART = re.compile(r"-p\d+$")
 
 
 class Config(Strict):
     source: SerializeAsAny[KindConfig]
     language: str
+    replace: tuple[tuple[str, str], ...] = ()
+    """The language's spelling of symbols."""
     seed: int
     conversations: int = Field(ge=1)
     conversations_per_shard: int = Field(ge=1)
@@ -33,9 +39,10 @@ class Config(Strict):
 
 
 def split_of(dialogue: Dialogue, splits: dict[Split, float], seed: int) -> Split:
-    """The split a dialogue's words fall into."""
+    """The split a dialogue's words fall into, or that of the dialogue it is a part of."""
+    whole = PART.sub("", dialogue.id)
     words = " ".join(t.text.casefold() for t in dialogue.turns)
-    draw = stream(seed, words, "split").random() * sum(splits.values())
+    draw = stream(seed, words if whole == dialogue.id else whole, "split").random() * sum(splits.values())
     for name in SPLITS:
         draw -= splits.get(name, 0.0)
         if draw < 0:
@@ -51,7 +58,9 @@ def records(config: Config, shard: int, inputs: Inputs) -> Iterator[Dialogue | U
 
 
 def process(dialogue: Dialogue, config: Config, inputs: Inputs, put: Put) -> Ingested:
-    """The dialogue with its split; refuses another language."""
+    """The dialogue with its split; refuses another language and what cannot be spoken."""
     if dialogue.language.split("-")[0] != config.language.split("-")[0]:
         raise ValueError(f"language {dialogue.language!r}, the recipe asks for {config.language!r}")
-    return Ingested(dialogue=dialogue, split=split_of(dialogue, config.splits, config.seed))
+    turns = tuple(Turn(speaker=t.speaker, text=speakable(t.text, config.replace)) for t in dialogue.turns)
+    spoken = dialogue.model_copy(update={"turns": turns})
+    return Ingested(dialogue=spoken, split=split_of(spoken, config.splits, config.seed))

@@ -156,7 +156,7 @@ def row(record: Checked, config: Config, recipe_hash: str, inputs: Inputs) -> di
         "events": [{**e.model_dump(), "start": to_seconds(e.start), "end": to_seconds(e.end)} for e in timeline.events],
         "noise": _noise(record, clips),
         "voices": {"user": _voice(voiced.user_voice), "assistant": _voice(voiced.assistant_voice)},
-        "licences": sorted(licences),
+        "licences": sorted({part for licence in licences for part in licence.split(" AND ")}),
         "provenance": {
             "recipe": config.provenance.recipe,
             "recipe_hash": recipe_hash,

@@ -170,7 +170,7 @@ class _Recorder:
     def events(self) -> list[Event]:
         fields = _C_EVENT.iter_unpack(b"".join(self._raw_events))
         return [
-            Event(kind, position - 1, sample, name.rstrip(b"\0"))
+            Event(kind, position - 1, sample, name.split(b"\0", 1)[0])
             for kind, _, position, _, _, sample, _, name in fields
             if kind in (WORD, PHONEME)
         ]

@@ -52,7 +52,8 @@ class Params(Strict):
     pitch: int = Field(default=50, ge=0, le=99)
     range: int = Field(default=50, ge=0, le=99)
     """How far the pitch moves; 0 is monotone."""
-    rate_wpm: int = Field(default=175, ge=80, le=450)
+    rate_wpm: int = Field(default=175, ge=80, le=400)
+    """Words per minute. From 450 on espeak-ng speeds up its own output and its word times are off."""
 
 
 class Espeak:

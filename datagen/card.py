@@ -1,0 +1,274 @@
+"""The dataset card: README.md of a finished dataset, as the Hub and ``datasets.load_dataset`` read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel, Field, ValidationError
+
+from datagen.core.distributions import Fixed, Lognormal, Quantiles, Uniform
+from datagen.core.language import Reference, Timing
+from datagen.core.types import SPEAKERS, SPLITS, Split
+from datagen.report_data import Statistics
+from datagen.report_tables import Line, Manifest, rate_lines
+from datagen.schema import SCHEMA_VERSION, features
+
+TASKS = ("audio-to-audio", "automatic-speech-recognition", "voice-activity-detection")
+"""Of the Hub's list of tasks, those the columns serve without further labels."""
+TAGS = ("full-duplex", "turn-taking", "spoken-dialogue", "backchannel", "barge-in", "two-channel", "synthetic")
+
+HUB_LICENCES = {
+    "Apache-2.0": "apache-2.0",
+    "BSD-2-Clause": "bsd-2-clause",
+    "BSD-3-Clause": "bsd-3-clause",
+    "CC0-1.0": "cc0-1.0",
+    "CC-BY-3.0": "cc-by-3.0",
+    "CC-BY-4.0": "cc-by-4.0",
+    "CC-BY-SA-3.0": "cc-by-sa-3.0",
+    "CC-BY-SA-4.0": "cc-by-sa-4.0",
+    "CC-BY-NC-4.0": "cc-by-nc-4.0",
+    "CC-BY-NC-SA-4.0": "cc-by-nc-sa-4.0",
+    "CC-BY-ND-4.0": "cc-by-nd-4.0",
+    "CC-BY-NC-ND-4.0": "cc-by-nc-nd-4.0",
+    "CDLA-Permissive-2.0": "cdla-permissive-2.0",
+    "GPL-3.0-only": "gpl-3.0",
+    "GPL-3.0-or-later": "gpl-3.0",
+    "MIT": "mit",
+    "ODC-By-1.0": "odc-by",
+    "PDDL-1.0": "pddl",
+}
+"""SPDX id -> the Hub's id; anything else is ``other`` there."""
+
+MEANINGS = {
+    "id": "name of the conversation, unique in the dataset",
+    "language": "language code",
+    "domain": "what the conversation is about",
+    "source": "kind of text source",
+    "profile": "timing profile the turns were placed with",
+    "duration": "seconds",
+    "num_samples": "length of both audio columns",
+    "sample_rate": "samples per second",
+    "user_audio": "what the assistant hears: the user's speech, a noise floor, background noise; mono FLAC",
+    "assistant_audio": "what the assistant says: clean speech, digital silence elsewhere; mono FLAC",
+    "segments": "turns and backchannels in order of start, times in seconds; `text` is what can be heard, `text_full` "
+    "what was written, `yielded` says that the speaker was cut off",
+    "events": "what happened, by whom, to which segment (`target` is its index), with which outcome; `probability` is "
+    "the chance the event had at that place, given the place",
+    "noise": "stretches of background noise in `user_audio`, with the signal-to-noise ratio asked for and realised",
+    "voices": "the two voices, where they come from and on what terms",
+    "licences": "all licences that the row's text, voices and noise carry",
+    "provenance": "recipe, seed, code and engines that made the row",
+    "quality": "levels and checks measured on the row",
+}
+
+TIMING_NAMES = {
+    "assistant_onset": "Offset when the assistant takes the floor",
+    "user_onset": "Offset when the user takes the floor",
+    "dyad_sd_ms": "Spread of the user's offsets between conversations",
+    "barge_in_overlap": "Both heard when the user cuts in",
+    "barge_in_cut": "Where the assistant is cut",
+    "backchannel_delay": "From the last word to a backchannel",
+    "pause": "Hesitation inside a turn",
+    "invitation": "Silence that invites a backchannel",
+}
+
+
+class Recipe(BaseModel):
+    name: str
+    seed: int
+    language: str
+    profile: str
+    hash: str
+
+
+class EngineName(BaseModel):
+    role: str
+    name: str
+    revision: str
+
+
+class SplitFigures(BaseModel):
+    conversations: int
+    hours: float
+    bytes: int
+    files: int
+    voices: int
+
+
+class Facts(BaseModel):
+    """What the card needs of ``manifest.json``; further keys are ignored."""
+
+    recipe: Recipe
+    version: str
+    engines: tuple[EngineName, ...]
+    licences: tuple[str, ...] = Field(min_length=1)
+    splits: dict[Split, SplitFigures] = Field(min_length=1)
+    timing: Timing
+    human: tuple[Reference, ...] = ()
+    counts: dict[str, dict[str, int]] = {}
+
+    @property
+    def ordered(self) -> dict[Split, SplitFigures]:
+        """The splits there are: train, validation, test."""
+        return {name: self.splits[name] for name in SPLITS if name in self.splits}
+
+
+def write_card(
+    manifest: Mapping[str, Any], statistics: Mapping[str, Any], splits: Mapping[str, Any] | None = None
+) -> str:
+    """The card's text: YAML front matter and Markdown.
+
+    ``statistics`` is the dump of ``report_data.Statistics`` (or empty: no table of measurements), ``splits`` stands in
+    for the manifest's own. ValueError names a key of the manifest that is missing or wrong.
+    """
+    facts = read_facts(manifest if splits is None else {**manifest, "splits": splits})
+    measured = Statistics.model_validate(statistics)
+    env = Environment(
+        loader=PackageLoader("datagen"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    env.filters["cell"] = _cell
+    return env.get_template("card.md.j2").render(
+        front_matter=yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True),
+        facts=facts,
+        splits=facts.ordered,
+        columns=[(name, type_text(feature), MEANINGS[name]) for name, feature in features().items()],
+        timing=timing_lines(facts.timing),
+        rates=_rates(measured, facts),
+        events=measured.turntaking.events if measured.conversations else {},
+        shared=sorted({v for s in SPEAKERS for v in measured.shared_voices(s)}) if measured.conversations else None,
+        rejected=sum(count.get("rejected", 0) for count in facts.counts.values()),
+        schema_version=SCHEMA_VERSION,
+    )
+
+
+def read_facts(manifest: Mapping[str, Any]) -> Facts:
+    """The manifest's keys that the card needs; ValueError for the first one that is missing or wrong."""
+    try:
+        return Facts.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"manifest.json: {place}: {first['msg']}; build the dataset again") from error
+
+
+def front_matter(facts: Facts) -> dict[str, Any]:
+    """The metadata the Hub shows and ``load_dataset`` obeys."""
+    size = sum(split.bytes for split in facts.ordered.values())
+    rows = sum(split.conversations for split in facts.ordered.values())
+    infos = [
+        {"name": name, "num_bytes": split.bytes, "num_examples": split.conversations}
+        for name, split in facts.ordered.items()
+    ]
+    info = {"features": yaml_features(features()), "splits": infos, "download_size": size, "dataset_size": size}
+    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in facts.ordered]
+    return {
+        **licence_metadata(facts.licences),
+        "language": [facts.recipe.language],
+        "pretty_name": f"{facts.recipe.name}: two-channel dialogue speech ({facts.recipe.language})",
+        "task_categories": list(TASKS),
+        "size_categories": [size_category(rows)],
+        "tags": list(TAGS),
+        "configs": [{"config_name": "default", "data_files": files}],
+        "dataset_info": {"config_name": "default", **info},
+    }
+
+
+def licence_metadata(licences: tuple[str, ...]) -> dict[str, str]:
+    """One licence the Hub knows by its id there; else ``other`` with a name; the card lists them."""
+    if len(licences) == 1 and licences[0] in HUB_LICENCES:
+        return {"license": HUB_LICENCES[licences[0]]}
+    name = re.sub(r"[^a-z0-9.]+", "-", licences[0].lower()).strip("-") if len(licences) == 1 else "several"
+    return {"license": "other", "license_name": name}
+
+
+def size_category(rows: int) -> str:
+    """The Hub's bracket for a number of rows.
+
+    >>> size_category(999), size_category(1000), size_category(250_000)
+    ('n<1K', '1K<n<10K', '100K<n<1M')
+    """
+    borders = [(10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"), (10**8, "100M")]
+    low = ""
+    for border, name in borders:
+        if rows < border:
+            return f"{low}<n<{name}" if low else f"n<{name}"
+        low = name
+    return f"n>{low}"
+
+
+def yaml_features(feature: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A struct of Hugging Face features in the form a card's YAML has them."""
+    return [{"name": name, **_yaml_feature(inner)} for name, inner in feature.items()]
+
+
+def _yaml_feature(feature: Mapping[str, Any]) -> dict[str, Any]:
+    kind = feature.get("_type")
+    rest = {key: value for key, value in feature.items() if key != "_type"}
+    if kind == "Value":
+        return rest
+    if kind == "Audio":
+        return {"dtype": {"audio": rest}}
+    if kind == "List":
+        inner = _yaml_feature(feature["feature"])
+        return {"list": inner.get("struct") or inner.get("dtype") or inner}
+    return {"struct": yaml_features(feature)}
+
+
+def type_text(feature: Mapping[str, Any]) -> str:
+    """A feature in one line.
+
+    >>> type_text({"feature": {"a": {"dtype": "string", "_type": "Value"}}, "_type": "List"})
+    'list of {a: string}'
+    """
+    kind = feature.get("_type")
+    if kind == "Value":
+        return feature["dtype"]
+    if kind == "Audio":
+        return f"Audio({feature['sampling_rate']} Hz)"
+    if kind == "List":
+        return f"list of {type_text(feature['feature'])}"
+    return "{" + ", ".join(f"{name}: {type_text(inner)}" for name, inner in feature.items()) + "}"
+
+
+def timing_lines(timing: Timing) -> list[tuple[str, str, str]]:
+    """Quantity, value and source of every number of a timing profile."""
+    return [
+        (name, value_text(field, getattr(timing, field)), timing.sources[field]) for field, name in TIMING_NAMES.items()
+    ]
+
+
+def value_text(field: str, value: Any) -> str:
+    """A timing prior in words."""
+    match value:
+        case Fixed():
+            return f"{value.ms:g} ms"
+        case Uniform():
+            return f"uniform, {value.low_ms:g} to {value.high_ms:g} ms"
+        case Lognormal():
+            limits = f"{value.floor_ms:g} to {value.cap_ms:g} ms"
+            return f"log-normal, median {value.median_ms:g} ms, sigma {value.sigma:g}, {limits}"
+        case Quantiles():
+            return "quantiles: " + ", ".join(f"{100 * p:g} % {ms:g} ms" for p, ms in value.points)
+        case (low, high):
+            return f"{100 * low:g} to {100 * high:g} % of the turn"
+    return f"{value:g} ms" if field.endswith("_ms") else f"{value:g}"
+
+
+def _rates(measured: Statistics, facts: Facts) -> list[Line]:
+    if not measured.conversations:
+        return []
+    lines = rate_lines(measured.turntaking, Manifest(timing=facts.timing, human=facts.human))
+    return [line for line in lines if line.assistant or line.user or line.both]
+
+
+def _cell(text: object) -> str:
+    """Text that stays inside its cell of a Markdown table."""
+    return str(text).replace("|", "\\|").replace("\n", " ")
