@@ -7,7 +7,7 @@ conversations into a page that needs no network and no server. The same data set
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from math import ceil, floor
 
@@ -54,7 +54,7 @@ def write_report(
     out_path: str,
     *,
     statistics: Statistics | None = None,
-    manifest: Manifest | None = None,
+    manifest: Manifest | Mapping[str, Any] | None = None,
     players: int = PLAYERS,
 ) -> None:
     """Writes the HTML file, whole or not at all.
@@ -62,7 +62,8 @@ def write_report(
     ``statistics`` and ``manifest`` are read from the data set where they are not given.
     """
     statistics = statistics or collect(dataset)
-    manifest = manifest or read_manifest(dataset)
+    if not isinstance(manifest, Manifest):
+        manifest = read_manifest(dataset) if manifest is None else _parsed(manifest)
     shown = exhibits(dataset, statistics.exhibits[:players])
     folder, name = _split(out_path)
     Folder(folder).write(name, render(statistics, shown, manifest))
@@ -75,13 +76,18 @@ def read_manifest(dataset: str) -> Manifest:
     if not fs.exists(path):
         return Manifest()
     try:
-        return Manifest.model_validate(json.loads(fs.cat_file(path)))
+        return _parsed(json.loads(fs.cat_file(path)))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"manifest.json: {error}; build the data set again") from error
+
+
+def _parsed(manifest: Mapping[str, Any]) -> Manifest:
+    try:
+        return Manifest.model_validate(manifest)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"manifest.json: {where}: {first['msg']}; write the data set again") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"manifest.json: {error}; write the data set again") from error
+        raise ValueError(f"manifest.json: {where}: {first['msg']}; build the data set again") from error
 
 
 def _split(path: str) -> tuple[str, str]:

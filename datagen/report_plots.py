@@ -144,7 +144,7 @@ def histogram(
         centre = axis.low + k * axis.step
         if share > 0:
             left = max(_x(axis, centre) - width / 2, _LEFT)
-            right = min(_x(axis, centre) + width / 2, axis.width - _RIGHT)
+            right = _x(axis, centre) + width / 2
             tip = f"{centre:g} {axis.label}: {share:.1f} %"
             canvas.rect(left + 0.5, floor - share * scale, right - left - 1, share * scale, f"bar {css}", tip)
     if outline is not None:

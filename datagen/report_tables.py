@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from datagen.core.ceiling import EventCeiling, OnsetCeiling, event_ceiling, onset_ceiling
 from datagen.core.histogram import Histogram, distance, distance_to_points
@@ -43,13 +44,17 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     recipe: str = ""
-    profile: str = ""
-    language: str = ""
+    """Its name; a mapping with a ``name`` is accepted too."""
     seconds_per_stage: dict[str, float] = Field(default_factory=dict)
     counts: dict[str, Counts] = Field(default_factory=dict)
     rejected_reasons: dict[str, dict[str, int]] = Field(default_factory=dict)
     timing: Timing | None = None
     human: tuple[Reference, ...] = ()
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _name(cls, recipe: Any) -> Any:
+        return recipe.get("name") if isinstance(recipe, Mapping) else recipe
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,7 @@ def ceilings(statistics: Statistics) -> tuple[OnsetCeiling | None, dict[Speaker,
     """What an oracle could reach on start of speech, and on the backchannels of each side that has some."""
     summary = statistics.turntaking
     found: dict[Speaker, EventCeiling] = {}
-    for speaker in SPEAKERS:
+    for speaker in ("assistant", "user"):
         ceiling = event_ceiling(summary.chances.get(f"backchannel/{speaker}", {}))
         if ceiling is not None:
             found[speaker] = ceiling

@@ -170,10 +170,11 @@ def clicks(x: Signal, at_samples: Iterable[int]) -> float:
     """How much brighter the sound is at the worst of some places than beside it: an energy ratio, 0 without places.
 
     Compared are the peaks of the fourth difference (which rises 24 dB per octave, so that a step stands out of a
-    voice) within 0.5 ms of the place and up to 10 ms around. One 16-bit step is added to both, so that silence
-    gives 1. Judge by ``CLICK_LIMIT``. ValueError for a place outside the signal.
+    voice) within 0.5 ms of the place and up to 10 ms around. What one sample that is a 16-bit step off would give is
+    added to both, so that rounding never counts and silence gives 1. Judge by ``CLICK_LIMIT``. ValueError for a place
+    outside the signal.
     """
-    step, reach = FULL_SCALE**-2, _CLICK_REACH + _CLICK_NEIGHBOURHOOD
+    floor, reach = (6 / FULL_SCALE) ** 2, _CLICK_REACH + _CLICK_NEIGHBOURHOOD
     worst = 0.0
     for at in at_samples:
         if not 0 <= at <= x.size:
@@ -185,7 +186,7 @@ def clicks(x: Signal, at_samples: Iterable[int]) -> float:
         left, right = max(at - first - _CLICK_REACH, 0), at - first + _CLICK_REACH
         # The outermost differences see the zeros around the excerpt, not the signal.
         beside = max(bright[2:left].max(initial=0), bright[right:-2].max(initial=0))
-        worst = max(worst, float((bright[left:right].max(initial=0) + step) / (beside + step)))
+        worst = max(worst, float((bright[left:right].max(initial=0) + floor) / (beside + floor)))
     return worst
 
 

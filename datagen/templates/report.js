@@ -1,7 +1,7 @@
 "use strict";
 // Conversation players: sound, keys, clicks, transcript. Audio is decoded on the first play; report_draw.js draws.
 (() => {
-  const ZOOM = 110, SEEK = 2;
+  const ZOOM = 130, SEEK = 2;
   const SPEAKERS = JSON.parse(document.getElementById("page").textContent).speakers;
   const { clock } = Draw;
   const players = [];

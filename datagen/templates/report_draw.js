@@ -124,8 +124,10 @@ const Draw = (() => {
     pill(pen, `${t.cut ? "barge-in " : ""}${over ? "−" : "+"}${Math.abs(t.ms)} ms`, (a + b) / 2, name);
   }
 
-  function pause({ g, x }, e) {
-    const a = x(e.start), b = x(e.end), y = TOP[e.actor] + LANE - 8, label = `pause ${(e.end - e.start).toFixed(1)} s`;
+  // A bracket with a name: pauses, and any phenomenon that has no drawing of its own.
+  function bracket({ g, x }, e) {
+    const a = x(e.start), b = x(e.end), y = TOP[e.actor] + LANE - 8;
+    const label = `${e.type.replaceAll("_", " ")} ${(e.end - e.start).toFixed(1)} s`;
     g.strokeStyle = colour("pause");
     g.beginPath();
     g.moveTo(a, y - 5); g.lineTo(a, y); g.lineTo(b, y); g.lineTo(b, y - 5);
@@ -156,7 +158,7 @@ const Draw = (() => {
     g.fill();
   }
 
-  const EVENTS = { pause, barge_in: bargeIn, backchannel };
+  const EVENTS = { barge_in: bargeIn, backchannel };
 
   // The stretch of a conversation that starts `left` pixels from its beginning.
   function lanes(canvas, width, left, { data, zoom, envelope, audible }) {
@@ -168,7 +170,7 @@ const Draw = (() => {
     seen(data.segments).forEach((s) => segment(pen, s));
     for (const [speaker, peaks] of Object.entries(envelope)) wave(pen, speaker, peaks);
     seen(data.segments).forEach((s) => words(pen, s));
-    seen(data.events).forEach((e) => EVENTS[e.type]?.(pen, e));
+    seen(data.events).forEach((e) => (EVENTS[e.type] ?? bracket)(pen, e));
     const changes = data.transfers.map((t) => ({ ...t, start: t.from, end: t.to }));
     seen(changes).sort((a, b) => b.cut - a.cut).forEach((t) => transfer(pen, t));
   }
