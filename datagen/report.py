@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from math import ceil, floor
+from typing import Any
 
 from fsspec.core import url_to_fs
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -143,12 +144,11 @@ def _template(name: str) -> str:
 def _tiles(statistics: Statistics) -> list[tuple[str, str]]:
     """Headline numbers: figure and what it counts."""
     summary = statistics.turntaking
-    voices = sum(len(statistics.voices[s]) for s in SPEAKERS)
     events = sum(summary.events.values())
     return [
         (number(statistics.conversations, 0), "conversations"),
         (number(statistics.hours, 2), "hours"),
-        (number(voices, 0), "voices"),
+        (number(len(statistics.voice_splits()), 0), "voices"),
         (number(len(statistics.counts("domains")), 0), "domains"),
         (number(sum(summary.words.values()), 0), "words"),
         (number(sum(summary.transfers(s).n for s in SPEAKERS), 0), "floor changes"),

@@ -7,7 +7,6 @@ voices and licences, and a few addresses of conversations worth listening to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.core.histogram import Histogram
 from datagen.core.summary import Summary
-from datagen.core.turntaking import Conversation, from_row, transfers
-from datagen.core.types import SPEAKERS, SPLITS, Speaker, Split, Strict
+from datagen.core.turntaking import Conversation, from_row
+from datagen.core.types import SPEAKERS, SPLITS, Speaker, Split
 from datagen.core.units import SAMPLE_RATE
+from datagen.report_choice import Address, Shelf, features
 from datagen.schema import AUDIO_COLUMNS, SCHEMA, SCHEMA_VERSION, leaves
 
 _TEXTS = (".text", ".text_full", ".word")
@@ -29,10 +29,6 @@ MILLI = 1_000
 LEVELS = ("user_speech_dbfs", "assistant_speech_dbfs", "floor_dbfs")
 SHARES = ("wer", "token_overflow", "words_estimated", "user_peak", "assistant_peak")
 TOTALS = ("clipped_samples", "fto_clipped", "cues_dropped")
-_FEATURES = 64
-"""So many different features are told apart when conversations are chosen; later ones are left out."""
-_PER_FEATURE = 4
-_POOL = 40
 
 
 class Accumulator(BaseModel):
@@ -73,18 +69,6 @@ class NoiseStatistics(Accumulator):
     """Realised minus asked, in thousandths of a decibel."""
 
 
-class Address(Strict):
-    """Where a conversation lies, and what it is an example of."""
-
-    id: str
-    split: Split
-    file: str
-    row_group: int
-    row: int
-    duration: float
-    shows: tuple[str, ...]
-
-
 class Statistics(Accumulator):
     """What ``collect`` found; written as ``statistics.json``. The same data set gives the same JSON."""
 
@@ -102,7 +86,7 @@ class Statistics(Accumulator):
     engines: dict[str, int] = Field(default_factory=dict)
     """``role: name revision`` -> conversations."""
     recipes: dict[str, int] = Field(default_factory=dict)
-    """``name hash, seed, code version`` -> conversations."""
+    """``name hash, seed, code version`` -> conversations; the hash by its first 12 digits."""
     exhibits: tuple[Address, ...] = ()
     """Conversations that together show everything, the richest first."""
 
@@ -130,9 +114,18 @@ class Statistics(Accumulator):
                 total[key] = total.get(key, 0) + count
         return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
+    def voice_splits(self) -> dict[str, set[Split]]:
+        """Every voice and the splits it is heard in, on either side."""
+        found: dict[str, set[Split]] = {}
+        for side in self.voices.values():
+            for name, use in side.items():
+                found.setdefault(name, set()).update(use.conversations)
+        return found
+
     def shared_voices(self, speaker: Speaker) -> list[str]:
-        """Voices of one side that occur in more than one split; none, where splits are speaker-disjoint."""
-        return sorted(k for k, v in self.voices[speaker].items() if len(v.conversations) > 1)
+        """Voices of one side that are heard, on either side, in more than one split; none where splits are disjoint."""
+        splits = self.voice_splits()
+        return sorted(name for name in self.voices[speaker] if len(splits[name]) > 1)
 
     def add(self, split: Split, row: Mapping[str, Any]) -> Conversation:
         """Counts one row and returns its conversation."""
@@ -166,7 +159,8 @@ class Statistics(Accumulator):
         for licence in row["licences"] or ():
             _bump(self.licences, licence)
         made = row["provenance"]
-        _bump(self.recipes, f"{made['recipe']} {made['recipe_hash']}, seed {made['seed']}, code {made['code_version']}")
+        name = f"{made['recipe']} {made['recipe_hash'][:12]}, seed {made['seed']}, code {made['code_version']}"
+        _bump(self.recipes, name)
         for engine in made["engines"] or ():
             _bump(self.engines, f"{engine['role']}: {engine['name']} {engine['revision']}")
 
@@ -222,7 +216,7 @@ def collect(dataset: str) -> Statistics:
     ValueError when there is no such file or a column is missing.
     """
     fs, root = url_to_fs(str(dataset))
-    statistics, shelf = Statistics(), _Shelf()
+    statistics, shelf = Statistics(), Shelf()
     for split, path in parquet_files(fs, root):
         for group, index, row in _rows(fs, path):
             conversation = statistics.add(split, row)
@@ -234,59 +228,8 @@ def collect(dataset: str) -> Statistics:
                     row_group=group,
                     row=index,
                     duration=row["duration"],
-                    shows=tuple(_features(split, row, conversation)),
+                    shows=tuple(features(split, row, conversation)),
                 )
             )
     statistics.exhibits = shelf.choose()
     return statistics
-
-
-def _features(split: Split, row: Mapping[str, Any], conversation: Conversation) -> list[str]:
-    """What a conversation is an example of, in words that the report shows."""
-    events = {f"{e.type.replace('_', '-')} by {e.actor}, {e.outcome}" for e in conversation.events}
-    offsets = [t.offset for t in transfers(conversation.spans) if not t.cut]
-    return [
-        split,
-        row["domain"],
-        row["language"],
-        row["profile"],
-        *sorted(events),
-        *(f"{scene} noise" for scene in sorted({b["scene"] for b in row["noise"] or ()})),
-        *(["no noise"] if not row["noise"] else []),
-        *(["overlapping floor change"] if min(offsets, default=0) < 0 else []),
-    ]
-
-
-class _Shelf:
-    """Keeps a few conversations per feature, the best lengths first, whatever the size of the data set."""
-
-    def __init__(self) -> None:
-        self._best: dict[str, list[tuple[tuple[int, str], Address]]] = {"": []}
-
-    def offer(self, address: Address) -> None:
-        rank = (_unhandy(address.duration), blake2b(address.id.encode(), digest_size=8).hexdigest())
-        for feature in ("", *address.shows):
-            if feature not in self._best and len(self._best) >= _FEATURES:
-                continue
-            best = self._best.setdefault(feature, [])
-            if len(best) < (room := _PER_FEATURE if feature else _POOL) or rank < best[-1][0]:
-                best.append((rank, address))
-                best.sort(key=lambda item: item[0])
-                del best[room:]
-
-    def choose(self) -> tuple[Address, ...]:
-        """All kept conversations, ordered so that every prefix shows as many features as it can."""
-        pool = dict(sorted({a.id: (rank, a) for best in self._best.values() for rank, a in best}.items()))
-        chosen: list[Address] = []
-        missing: set[str] = set()
-        while pool and len(chosen) < _POOL:
-            missing = missing or {feature for _, address in pool.values() for feature in address.shows}
-            pick = min(pool.values(), key=lambda item: (-len(missing & set(item[1].shows)), item[0]))[1]
-            missing = missing - set(pick.shows)
-            chosen.append(pool.pop(pick.id)[1])
-        return tuple(chosen)
-
-
-def _unhandy(seconds: float) -> int:
-    """0 for lengths that are pleasant to listen to (15 to 30 s), rising in steps of 15 s outside."""
-    return int(max(15 - seconds, seconds - 30, 0) // 15 + (not 15 <= seconds <= 30))

@@ -203,12 +203,6 @@ def status(url: str) -> None:
 
 def show(identifier: str, data: str, to: Path) -> None:
     """One conversation as text, picture and wav."""
-    from datagen.show import find, picture, save_wav, text_timeline
+    from datagen import show as conversation
 
-    row = find(data, identifier)
-    console.print(text_timeline(row, console.width), markup=False, soft_wrap=True)
-    to.mkdir(parents=True, exist_ok=True)
-    image, wav = to / f"{identifier}.png", to / f"{identifier}.wav"
-    picture(row, image)
-    save_wav(row, wav)
-    console.print(f"picture: {image}\nsound:   {wav} (channel 0 = assistant, channel 1 = user)")
+    conversation.show(data, identifier, to, console=console)

@@ -28,6 +28,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def uncapitalised(word: str) -> str:
+    """The word as it stands inside a sentence: a lower-case first letter, but not for I, I'm and abbreviations."""
+    letters = re.search(r"[^\W\d_]+", word)
+    if letters is None or letters.group() == "I" or not letters.group()[1:].islower() and len(letters.group()) > 1:
+        return word
+    at = letters.start()
+    return word[:at] + word[at].lower() + word[at + 1 :]
+
+
 def other(speaker: Speaker) -> Speaker:
     """The other side of the conversation."""
     return "assistant" if speaker == "user" else "user"
@@ -132,8 +141,10 @@ class Script(Strict):
 
     def insert(self, turn: int, after_word: int, text: str) -> Script:
         """The script with ``text`` spoken after a word of a turn (-1: before the first); cues and places keep their
-        words."""
+        words. Before the first word, that word loses its capital: "Wait," + "What now?" = "Wait, what now?"."""
         words = self.dialogue.turns[turn].words
+        if after_word < 0:
+            words = [uncapitalised(words[0]), *words[1:]]
         spoken = " ".join([*words[: after_word + 1], text, *words[after_word + 1 :]])
         turns = list(self.dialogue.turns)
         turns[turn] = Turn(speaker=turns[turn].speaker, text=spoken)

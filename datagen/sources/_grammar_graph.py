@@ -97,7 +97,7 @@ class Grammar:
 
 
 Env = dict[str, int]
-"""Slot name -> row of its table, plus the two keys below. Never changed in place once shared."""
+"""Slot name -> row of its table, plus the keys below. Never changed in place once shared."""
 Cell = tuple[Any, "Cell"] | None
 """A list that shares its tail: what is still to be said or done, first thing first."""
 
@@ -118,6 +118,8 @@ def push(items: Sequence[Any], rest: Cell) -> Cell:
 
 TOPIC = "@topic"
 """Key: index of the current topic in ``Grammar.topics``."""
+VISITED = "@visited "
+"""Prefix of keys: the topics the dialogue has had, the current one among them."""
 PARTIAL = "@partial"
 """Key, present where slots may have been filled that we know nothing of: an unbound slot may then be either."""
 
@@ -139,14 +141,18 @@ def ways(grammar: Grammar, step: Choose | If | Move | Switch, env: Env) -> Seque
             if source in moved:
                 moved[target] = moved.pop(source)
         return [(1.0, (), moved)]
-    return [(grammar.topics[i].weight, grammar.topics[i].steps, {TOPIC: i}) for i in _next_topics(grammar, step, env)]
+    before = {key: 1 for key in env if key.startswith(VISITED)}
+    return [
+        (grammar.topics[i].weight, grammar.topics[i].steps, {**before, TOPIC: i, f"{VISITED}{i}": 1})
+        for i in _next_topics(grammar, step, env)
+    ]
 
 
 def _next_topics(grammar: Grammar, step: Switch, env: Env) -> list[int]:
-    """Indices of the topics that may begin; a domain with a single topic repeats it."""
+    """Indices of the topics that may begin: none twice while the domain has another."""
     everything = list(range(len(grammar.topics)))
     here = env.get(TOPIC)
     if not step.same or here is None:
         return everything
     domain = [i for i in everything if grammar.topics[i].domain == grammar.topics[here].domain]
-    return [i for i in domain if i != here] or domain
+    return [i for i in domain if f"{VISITED}{i}" not in env] or domain

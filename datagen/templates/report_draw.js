@@ -37,11 +37,11 @@ const Draw = (() => {
     const label = `${n.scene} noise${n.snr_db === null ? "" : `, ${n.snr_db} dB SNR${asked}`}`;
     g.font = SMALL;
     g.textAlign = "left";
-    if (b - from > 60) g.fillText(label, from + 4, y + LANE + 14, b - from - 8);
+    if (b - from - 8 > 0.7 * g.measureText(label).width) g.fillText(label, from + 4, y + LANE + 14, b - from - 8);
   }
 
   function ruler({ g, x, zoom, left, width, duration }) {
-    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60].find((s) => s * zoom >= 56) || 120;
+    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60].find((s) => s * zoom >= 70) || 120;
     g.font = SMALL;
     g.textAlign = "left";
     for (let k = Math.floor(left / zoom / step); k * step <= duration && x(k * step) <= width; k++) {
@@ -102,9 +102,10 @@ const Draw = (() => {
     g.globalAlpha = 1;
   }
 
-  function pill({ g, taken }, label, centre, name) {
+  function pill({ g, taken, width }, label, middle, name) {
     g.font = SMALL;
-    const wide = g.measureText(label).width + 12, a = centre - wide / 2, y = RULER + LANE + 7;
+    const wide = g.measureText(label).width + 12, seen = middle >= 0 && middle <= width, y = RULER + LANE + 7;
+    const centre = seen ? Math.min(Math.max(middle, wide / 2 + 2), width - wide / 2 - 2) : middle, a = centre - wide / 2;
     if (taken.some(([from, to]) => a < to + 2 && a + wide > from - 2)) return;
     taken.push([a, a + wide]);
     g.fillStyle = colour(`${name}-fill`);

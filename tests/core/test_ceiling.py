@@ -21,6 +21,7 @@ def counted(ms: list[float]) -> Histogram:
 
 
 @pytest.mark.parametrize("tolerance", [0, 1, 2])
+@settings(max_examples=40)
 @given(st.integers(-10_000, 10_000))
 def test_the_chance_of_a_hit_equals_trying_every_phase(tolerance, difference):
     phases = np.arange(TICK)
@@ -58,6 +59,7 @@ def test_the_ceiling_falls_as_the_jitter_grows_and_the_interval_narrows_with_mor
     assert few.high - few.low > 2 * (many.high - many.low)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_wilson_holds_the_share_and_stays_inside_zero_and_one(successes, trials):
     share = min(successes, trials) / trials

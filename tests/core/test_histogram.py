@@ -20,6 +20,7 @@ def counted(numbers: list[int], width: int = 160) -> Histogram:
     return histogram
 
 
+@settings(max_examples=40)
 @given(values, values, values)
 def test_merging_is_associative_and_commutative_and_equals_counting_everything(a, b, c):
     x, y, z = counted(a), counted(b), counted(c)
@@ -27,6 +28,7 @@ def test_merging_is_associative_and_commutative_and_equals_counting_everything(a
     assert x.merge(y).merge(z) == x.merge(y.merge(z)) == counted(a + b + c)
 
 
+@settings(max_examples=40)
 @given(values)
 def test_json_depends_on_the_counts_alone(numbers):
     one, other = counted(numbers), counted(numbers[::-1])
@@ -34,12 +36,14 @@ def test_json_depends_on_the_counts_alone(numbers):
     assert Histogram.model_validate_json(one.model_dump_json()) == one
 
 
+@settings(max_examples=40)
 @given(some, st.floats(0, 1))
 def test_a_quantile_is_within_half_a_bin_of_the_exact_one(numbers, p):
     exact = sorted(numbers)[max(math.ceil(p * len(numbers) - 1e-9), 1) - 1]
     assert abs(counted(numbers).quantile(p) - exact) <= 80
 
 
+@settings(max_examples=40)
 @given(some)
 def test_mean_is_within_half_a_bin(numbers):
     assert abs(counted(numbers).mean() - sum(numbers) / len(numbers)) <= 80
@@ -50,6 +54,7 @@ def test_values_far_out_are_counted_in_the_outermost_bin():
     assert histogram.counts == {MAX_BIN: 1, -MAX_BIN: 1}
 
 
+@settings(max_examples=40)
 @given(some, some, some)
 def test_wasserstein_is_a_metric(a, b, c):
     x, y, z = counted(a), counted(b), counted(c)

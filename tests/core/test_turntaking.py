@@ -71,7 +71,7 @@ def test_a_turn_inside_the_others_turn_did_not_take_the_floor():
     assert offsets(span("assistant", 0, 5000), span("user", 1000, 2000), span("user", 5200, 6000)) == [("user", 200)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(conversations())
 def test_transfers_change_the_speaker_and_chain(spans):
     found = transfers(spans)
@@ -88,7 +88,7 @@ def test_units_split_at_silences_of_200_ms_and_not_below():
     assert units(span("user", 3, 9)) == [(3 * MS, 9 * MS)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(conversations())
 def test_units_hold_all_words_and_are_200_ms_apart(spans):
     for s in spans:
@@ -97,7 +97,7 @@ def test_units_hold_all_words_and_are_200_ms_apart(spans):
         assert all(any(a <= w[0] and w[1] <= b for a, b in found) for w in s.words)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(conversations())
 def test_simultaneous_speech_equals_counting_samples(spans):
     end = max((s.end for s in spans), default=0)
@@ -129,7 +129,7 @@ def test_a_turn_that_anticipates_the_end_contests_nothing():
     assert onsets([holder, span("user", 1800, 2100, "backchannel")])[0].contested
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(conversations())
 def test_onsets_lie_inside_the_others_turn(spans):
     for o in onsets(spans):
