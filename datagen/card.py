@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, ValidationError
 from datagen.core.distributions import Fixed, Lognormal, Quantiles, Uniform
 from datagen.core.language import Reference, Timing
 from datagen.core.types import SPEAKERS, SPLITS, Split
-from datagen.report_data import Statistics
-from datagen.report_tables import Line, Manifest, rate_lines
+from datagen.report.data import Statistics
+from datagen.report.tables import Line, Manifest, rate_lines
 from datagen.schema import SCHEMA_VERSION, features
 
 TASKS = ("audio-to-audio", "automatic-speech-recognition", "voice-activity-detection")
@@ -122,7 +122,7 @@ def write_card(
 ) -> str:
     """The card's text: YAML front matter and Markdown.
 
-    ``statistics`` is the dump of ``report_data.Statistics`` (or empty: no table of measurements), ``splits`` stands in
+    ``statistics`` is the dump of ``report.Statistics`` (or empty: no table of measurements), ``splits`` stands in
     for the manifest's own. ValueError names a key of the manifest that is missing or wrong.
     """
     facts = read_facts(manifest if splits is None else {**manifest, "splits": splits})

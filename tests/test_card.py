@@ -16,7 +16,7 @@ from datagen.codec import decode_flac
 from datagen.core.distributions import Fixed, Lognormal, Quantiles, Uniform
 from datagen.core.language import PAPER
 from datagen.core.types import SPLITS
-from datagen.report_data import collect
+from datagen.report.data import collect
 from datagen.schema import features
 from tests import tiny_dataset
 

@@ -15,10 +15,10 @@ import pytest
 
 from datagen.codec import decode_flac
 from datagen.report import build_report, collect, read_manifest, render, write_report
-from datagen.report_data import Statistics
-from datagen.report_listen import envelope, exhibits, script_json
-from datagen.report_plots import nice_ticks
-from datagen.report_tables import Line, Manifest, ceilings, number, rate_lines
+from datagen.report.data import Statistics
+from datagen.report.listen import envelope, exhibits, script_json
+from datagen.report.plots import nice_ticks
+from datagen.report.tables import Line, Manifest, ceilings, number, rate_lines
 from datagen.schema import SCHEMA
 from tests import tiny_dataset
 

@@ -17,15 +17,14 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from datagen import report_plots as plots
-from datagen import report_tables as tables
 from datagen.core.ceiling import EventCeiling, OnsetCeiling
 from datagen.core.histogram import Histogram
 from datagen.core.types import SPEAKERS, Speaker
 from datagen.core.units import SAMPLE_RATE, SAMPLES_PER_MS
-from datagen.report_data import MILLI, Statistics, collect
-from datagen.report_listen import Exhibit, exhibits, script_json
-from datagen.report_tables import Manifest, number, percent
+from datagen.report import plots, tables
+from datagen.report.data import MILLI, Statistics, collect
+from datagen.report.listen import Exhibit, exhibits, script_json
+from datagen.report.tables import Manifest, number, percent
 from datagen.store import Folder
 
 __all__ = ["Manifest", "Statistics", "build_report", "collect", "read_manifest", "render", "write_report"]

@@ -19,7 +19,7 @@ from datagen.core.summary import Summary
 from datagen.core.turntaking import Conversation, from_row
 from datagen.core.types import SPEAKERS, SPLITS, Speaker, Split
 from datagen.core.units import SAMPLE_RATE
-from datagen.report_choice import Address, Shelf, features
+from datagen.report.choice import Address, Shelf, features
 from datagen.schema import AUDIO_COLUMNS, SCHEMA, SCHEMA_VERSION, leaves
 
 _TEXTS = (".text", ".text_full", ".word")

@@ -17,7 +17,7 @@ from datagen.core.audio import Pcm
 from datagen.core.turntaking import from_row, transfers
 from datagen.core.types import SPEAKERS, Speaker
 from datagen.core.units import SAMPLE_RATE, to_ms, to_seconds
-from datagen.report_choice import Address
+from datagen.report.choice import Address
 
 ENVELOPE_RATE = 100
 """Points per second of the drawn waveform; finer than a pixel at the zoom the page opens with."""

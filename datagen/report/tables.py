@@ -18,7 +18,7 @@ from datagen.core.language import Reference, Timing
 from datagen.core.summary import Summary
 from datagen.core.types import SPEAKERS, SPLITS, Speaker
 from datagen.core.units import SAMPLES_PER_MS, from_ms, to_ms, to_seconds
-from datagen.report_data import Statistics
+from datagen.report.data import Statistics
 
 NONE = "–"
 _GRID = (np.arange(400) + 0.5) / 400
