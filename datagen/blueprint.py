@@ -13,7 +13,7 @@ from datagen import kinds
 from datagen.core.language import Language
 from datagen.core.types import Strict
 from datagen.kinds import KindConfig
-from datagen.recipe import Recipe, code_version, digest, language, voices
+from datagen.recipe import Recipe, RecipeError, code_version, digest, language, voices
 from datagen.stages import annotate, check, ingest, module_of, noise, package, plan, render, synthesize
 
 UPSTREAM: dict[str, tuple[str, ...]] = {
@@ -82,6 +82,7 @@ def _configs(recipe: Recipe, spoken: Language) -> dict[str, Strict]:
     timing, seed = spoken.timing(recipe.profile), recipe.seed
     configs: dict[str, Strict] = {}
     if recipe.noise is not None:
+        _clips(recipe.noise)
         configs["noise"] = noise.Config(noise=recipe.noise, seed=seed)
     configs |= {
         "ingest": ingest.Config(
@@ -119,8 +120,21 @@ def _configs(recipe: Recipe, spoken: Language) -> dict[str, Strict]:
 
 def _available(recipe: Recipe) -> int:
     """The conversations asked for, or all there are where the source holds fewer."""
-    size: int | None = kinds.make("sources", recipe.source).size()
+    try:
+        size: int | None = kinds.make("sources", recipe.source).size()
+    except (ValueError, OSError) as error:
+        raise RecipeError(f"source.{recipe.source.kind}: {error}") from None
+    if size == 0:
+        raise RecipeError(f"source.{recipe.source.kind}: holds no dialogue; name another one")
     return recipe.conversations if size is None else min(recipe.conversations, size)
+
+
+def _clips(config: KindConfig) -> None:
+    """Refuses noise that is not there, before its contents are asked for."""
+    try:
+        kinds.make("noise", config).clips()
+    except (ValueError, OSError) as error:
+        raise RecipeError(f"noise.{config.kind}: {error}") from None
 
 
 def engines(recipe: Recipe) -> list[tuple[str, str, str]]:

@@ -11,20 +11,30 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from datagen.blueprint import UPSTREAM, Blueprint
+from datagen.faults import told
+from datagen.files import Folder
 from datagen.pipeline import Executor, Stop, Task, drive
 from datagen.recipe import code_version, dump
 from datagen.schema import SCHEMA_VERSION
 from datagen.stages import RECORD_STAGES, run_shard
 from datagen.stages.package import FilePlan, plan_files, write_file
-from datagen.store import Folder, ShardReport, StageFolder
+from datagen.store import ShardReport, StageFolder
+from datagen.tally import Tally
+
+PUBLISHED = ("manifest.json", "data", "README.md", "report.html", "statistics.json", "rejected.jsonl")
+"""What a build leaves for its user besides the resolved recipe; the manifest goes first and comes last."""
 
 
 class BuildError(RuntimeError):
     """The run could not finish; one line with what to do."""
+
+
+class Taken(BuildError):
+    """The folder belongs to something else."""
 
 
 class Interrupted(BuildError):
@@ -37,35 +47,6 @@ class Progress(Protocol):
     def expect(self, stage: str, shards: int) -> None: ...
 
     def advance(self, stage: str, report: ShardReport | None) -> None: ...
-
-
-@dataclass
-class Tally:
-    """What the stages did, summed over shards; a few numbers per stage however large the run."""
-
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-    reasons: dict[str, Counter[str]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, report: ShardReport) -> None:
-        figures = {"in": report.taken, "out": report.given, "rejected": report.rejected}
-        self.counts.setdefault(report.stage, Counter()).update(figures)
-        self.reasons.setdefault(report.stage, Counter()).update(report.reasons)
-        self.took(report.stage, report.seconds)
-
-    def took(self, stage: str, seconds: float) -> None:
-        """Worker seconds spent on a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-    def for_manifest(self) -> dict[str, Any]:
-        """Counts and reasons per stage; the conservation law of the pipeline is checked here."""
-        for stage, count in self.counts.items():
-            if count["in"] != count["out"] + count["rejected"]:
-                raise BuildError(f"{stage}: {count['in']} in, but {count['out']} out and {count['rejected']} rejected")
-        return {
-            "counts": {stage: dict(count) for stage, count in self.counts.items()},
-            "rejected_reasons": {stage: dict(reason.most_common()) for stage, reason in self.reasons.items() if reason},
-        }
 
 
 @dataclass(frozen=True)
@@ -83,9 +64,11 @@ class Build:
         return StageFolder(self.work, name, self.blueprint.identities[name])
 
     def complete(self) -> bool:
-        """Whether the folder holds this very dataset already."""
+        """Whether the folder holds this very dataset already, with all its data files."""
         manifest = read_manifest(self.out)
-        return manifest is not None and manifest["recipe"]["hash"] == self.blueprint.identity
+        if manifest is None or manifest["recipe"]["hash"] != self.blueprint.identity:
+            return False
+        return all(self.out.size(name) == figures["bytes"] for name, figures in manifest["files"].items())
 
     def claim(self, update: bool) -> None:
         """Makes the folder this build's own; BuildError when it belongs to another plan.
@@ -95,32 +78,42 @@ class Build:
         found = json.loads(self.out.read(".work/plan.json")) if self.out.exists(".work/plan.json") else None
         mine = self.blueprint.identities
         if found is None and self.out.exists("manifest.json"):
-            raise BuildError(
+            raise Taken(
                 f"{self.out.url} holds a dataset without its work folder; choose another folder with --out"
             )
         if found is not None and found["identities"] != mine:
             other = [s for s in UPSTREAM if found["identities"].get(s) != mine.get(s)]
             if not update:
-                raise BuildError(
+                raise Taken(
                     f"{self.out.url} was begun with another plan (recipe {found['recipe']!r}, different from stage "
                     f"{other[0]} on); choose another folder with --out, or take this one over with --update"
                 )
             self._remove_other()
+        for folder in (self.out, self.out.sub("data"), *(self.stage(name).folder for name in mine)):
+            folder.sweep()
         self.out.write(".work/plan.json", json.dumps({"recipe": self.blueprint.recipe.name, "identities": mine}))
         self.out.write("recipe.yaml", f"# Resolved: every default written out.\n{dump(self.blueprint.recipe)}")
 
     def _remove_other(self) -> None:
-        self.out.remove("manifest.json")
-        self.out.remove("data")
+        for name in PUBLISHED:
+            self.out.remove(name)
         mine = {f"{stage}-{identity[:12]}" for stage, identity in self.blueprint.identities.items()}
         for name in self.work.names():
-            if name not in mine:
+            if name not in {*mine, "plan.json"}:
                 self.work.remove(name)
 
 
 def read_manifest(out: Folder) -> dict[str, Any] | None:
-    """The manifest of a complete dataset."""
-    return json.loads(out.read("manifest.json")) if out.exists("manifest.json") else None
+    """The manifest of a complete dataset; Taken when the file is another program's."""
+    if not out.exists("manifest.json"):
+        return None
+    try:
+        manifest = json.loads(out.read("manifest.json"))
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not {"recipe", "files", "splits", "counts"} <= set(manifest):
+        raise Taken(f"{out.url}/manifest.json is not the manifest of a dataset; choose another folder with --out")
+    return manifest
 
 
 def run(build: Build, executor: Executor, progress: Progress, stop: Stop) -> dict[str, Any]:
@@ -129,12 +122,13 @@ def run(build: Build, executor: Executor, progress: Progress, stop: Stop) -> dic
     Interrupted when the user stopped it, BuildError when shards failed for good; what is finished stays finished.
     """
     started = time.perf_counter()
-    tally = Tally()
+    tally = Tally.begin(s for s in UPSTREAM if s in build.blueprint.configs)
     _run_stages(build, executor, progress, stop, tally)
     rejected = [line for s in RECORD_STAGES if s in build.blueprint.configs for line in _rejected(build, s)]
     build.out.write("rejected.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejected))
     files = _run_package(build, executor, progress, stop, tally)
-    counts = tally.for_manifest()
+    if leak := tally.leak({stage: upstream[0] for stage, upstream in UPSTREAM.items() if upstream}):
+        raise BuildError(f"{leak}: this is a fault of the program, please report it")
     if not files:
         raise BuildError(f"every conversation was rejected; see {build.out.url}/rejected.jsonl")
     manifest = {
@@ -152,7 +146,7 @@ def run(build: Build, executor: Executor, progress: Progress, stop: Stop) -> dic
         "files": files,
         "splits": _splits(files),
         "licences": sorted({licence for f in files.values() for licence in f["licences"]}),
-        **counts,
+        **tally.for_manifest(),
         "seconds_per_stage": {stage: round(s, 1) for stage, s in tally.seconds.items()},
         "timing": build.blueprint.language.timing(build.blueprint.recipe.profile).model_dump(mode="json"),
         "human": [r.model_dump(mode="json") for r in build.blueprint.language.human],
@@ -239,7 +233,7 @@ def _finish(failures: Mapping[str, BaseException], stop: Stop) -> None:
     """Raises what ended a part of the run."""
     for key, error in failures.items():
         if isinstance(error, OSError):
-            raise BuildError(f"{key}: {error.strerror or error}; make room and run the same command again") from error
+            raise BuildError(f"{key}: {told(error)} and run the same command again") from error
     if failures:
         key, error = next(iter(failures.items()))
         more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 
-from datagen.recipe import Recipe, RecipeError, load
+from datagen.faults import told
+from datagen.recipe import Recipe, first_error, load
 
 app = typer.Typer(
     name="datagen",
@@ -109,7 +111,7 @@ def show(
 def _recipe(name: str, overrides: list[str], limit: int | None) -> Recipe:
     """The recipe of a path or a bare name."""
     path = Path(name)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.is_file():
         path = Path("recipes") / f"{name}.yaml"
     recipe = load(str(path), overrides)
     return recipe if limit is None else recipe.model_copy(update={"conversations": min(limit, recipe.conversations)})
@@ -128,19 +130,17 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 def main() -> None:
     """Entry point of ``datagen`` and ``python -m datagen``."""
-    from datagen.build import BuildError, Interrupted
+    from datagen.build import BuildError, Interrupted, Taken
 
     try:
         app()
-    except Interrupted as error:
-        fail(str(error), 130)
-    except KeyboardInterrupt:
-        fail("stopped at once; the same command goes on from the last finished shards", 130)
+    except (Interrupted, KeyboardInterrupt) as error:
+        fail(str(error) or "stopped", 130)
     except BuildError as error:
-        fail(str(error), 2 if "choose another folder" in str(error) else 1)
-    except (RecipeError, ValueError) as error:
+        fail(str(error), 2 if isinstance(error, Taken) else 1)
+    except (ValueError, ImportError) as error:
         if os.environ.get("DATAGEN_DEBUG"):
             raise
-        fail(str(error))
+        fail(first_error(error) if isinstance(error, ValidationError) else str(error))
     except OSError as error:
-        fail(f"{error.filename or ''} {error.strerror or error}; check the path and the free space", 1)
+        fail(told(error), 1)

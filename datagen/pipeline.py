@@ -6,7 +6,9 @@ goes first, so intermediate results stay few. What a task returns is a small rep
 
 from __future__ import annotations
 
+import os
 import signal
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +16,13 @@ from heapq import heappop, heappush
 from types import FrameType
 from typing import Any, Protocol
 
+from datagen.faults import is_fatal
+
 RETRIES = 2
-"""Times a task is run again after an error that may pass (a lost connection, a full disk cache)."""
+"""Times a task is run again after an error that may pass (a lost connection, a worker that died)."""
 NO_WORKERS_TIMEOUT_S = 120
+KEPT_BYTES = 256 << 20
+"""Freed memory a worker keeps for its next record."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,16 @@ class Executor(Protocol):
 class Stop:
     """The two-stage Ctrl-C: the first lets running tasks finish, the second ends at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
+        """``told`` is called when the first comes."""
         self.asked = False
+        self._told = told
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        self._told()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -76,7 +85,6 @@ def drive(
     executor: Executor,
     on_done: Callable[[Task, Any], None],
     stop: Stop,
-    is_fatal: Callable[[BaseException], bool] = lambda error: isinstance(error, OSError),
 ) -> dict[str, BaseException]:
     """Runs all tasks; returns the errors of those that failed for good.
 
@@ -162,6 +170,7 @@ class Cluster:
         from dask.distributed import as_completed
 
         self._client = client
+        self._run = uuid.uuid4().hex[:8]  # keys must differ from those of any other run on the same scheduler
         self._futures: Any = as_completed([], raise_errors=False)
         self._tasks: dict[str, Task] = {}
         self._count = 0
@@ -173,7 +182,7 @@ class Cluster:
         future = self._client.submit(
             task.call,
             *task.args,
-            key=f"{task.key}-{self._count}",
+            key=f"{task.key}-{self._run}-{self._count}",
             pure=False,
             resources=dict(task.resources) or None,
             priority=-task.rank[0],
@@ -206,6 +215,15 @@ def cluster(workers: int, scheduler: str | None, needs: Iterable[str] = ()) -> I
         "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT_S}s",
         "distributed.comm.timeouts.connect": "60s",
         "distributed.logging": {"distributed": "critical"},
+        "distributed.worker.profile.enabled": False,
+        "distributed.nanny.pre-spawn-environ": {
+            "OMP_NUM_THREADS": 1,
+            "MKL_NUM_THREADS": 1,
+            "OPENBLAS_NUM_THREADS": 1,
+            # Signals of some megabytes come and go with every record: keeping their pages halves the system time.
+            "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
+            "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
+        },
     }
     with config.set(settings):
         if scheduler is None:
@@ -219,9 +237,11 @@ def cluster(workers: int, scheduler: str | None, needs: Iterable[str] = ()) -> I
             with local, Client(local) as client:
                 yield _ready(client, needs)
             return
-        is_address = "://" in scheduler
+        where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
         try:
-            client = Client(scheduler, timeout="20s") if is_address else Client(scheduler_file=scheduler, timeout="20s")
+            if "scheduler_file" in where and not os.path.isfile(scheduler):  # distributed would wait for it for ever
+                raise ValueError("there is no such file")
+            client = Client(**where, timeout="20s")
         except (OSError, TimeoutError, ValueError) as error:
             raise ValueError(
                 f"--scheduler {scheduler}: cannot be reached ({error}); start it with `dask scheduler`"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from datagen import kinds
+from datagen.core.types import Dialogue
+from datagen.core.units import to_seconds
 from datagen.recipe import Recipe, language, voices
 
 BYTES_PER_SECOND = 130_000
@@ -41,22 +43,31 @@ def _try(name: str, ask: Callable[[], str]) -> Check:
     try:
         return Check(name, ask())
     except (ValueError, OSError, ImportError) as error:
-        return Check(name, "", str(error))
+        return Check(name, "", " ".join(str(error).split()))
 
 
 def _source(recipe: Recipe) -> str:
     source: kinds.Source = kinds.make("sources", recipe.source)
     size = source.size()
-    next(iter(source.read(0, 1, recipe.seed)), None)
+    first = next(iter(source.read(0, 1, recipe.seed)), None)
+    if isinstance(first, Dialogue) and first.language.split("-")[0] != recipe.language.split("-")[0]:
+        raise ValueError(f"the texts are of language {first.language!r}, the recipe asks for {recipe.language!r}")
     return f"{recipe.source.kind}, {'endless' if size is None else f'{size:,} dialogues'}"
 
 
 def _engine(recipe: Recipe) -> str:
     engine: kinds.Engine = kinds.make("tts", recipe.tts)
+    check_voices(recipe)
+    word, voice = language(recipe.language).backchannels[0].text, voices(recipe)[0]
+    speech = engine.synthesize(word, voice, recipe.seed)
+    return f"{recipe.tts.kind} has every voice; {voice.id} says {word!r} in {to_seconds(speech.pcm.size):.2f} s"
+
+
+def check_voices(recipe: Recipe) -> None:
+    """ValueError when the engine cannot speak with one of the voices."""
+    engine: kinds.Engine = kinds.make("tts", recipe.tts)
     for voice in voices(recipe):
         engine.check_voice(voice)
-    speech = engine.synthesize(language(recipe.language).backchannels[0].text, voices(recipe)[0], recipe.seed)
-    return f"{recipe.tts.kind} speaks with every voice ({speech.pcm.size} samples for one word)"
 
 
 def _noise(recipe: Recipe) -> str:

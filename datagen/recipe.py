@@ -9,22 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from datagen import kinds
 from datagen.core.language import Language, ProfileName
 from datagen.core.mixing import Blocks, Levels
 from datagen.core.types import Split, Strict, Voice
+from datagen.files import fingerprint
 from datagen.kinds import KindConfig
+from datagen.layers import layered
 from datagen.stages.plan import Margins
-from datagen.store import fingerprint
-from datagen.strict_yaml import load_yaml
+from datagen.strict_yaml import dump_yaml, load_yaml
 
 FAMILY_OF_KEY = {"source": "sources", "annotator": "llm", "tts": "tts", "noise": "noise", "phenomena": "phenomena"}
 LANGUAGES = Path(__file__).parent / "lang"
@@ -45,7 +47,7 @@ class Recipe(Strict):
     """Everything that decides the bytes of a dataset."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    seed: int = 1
+    seed: int = Field(default=1, ge=0, lt=2**63)
     language: str
     profile: ProfileName = "polite"
     conversations: int = Field(default=600, ge=1)
@@ -67,8 +69,8 @@ class Recipe(Strict):
     @field_validator("splits")
     @classmethod
     def _shares(cls, splits: dict[Split, float]) -> dict[Split, float]:
-        if not splits or any(share < 0 for share in splits.values()) or not sum(splits.values()):
-            raise ValueError(f"splits {splits}: give at least one share above 0, none below")
+        if not splits or not all(0 <= share < inf for share in splits.values()) or not sum(splits.values()):
+            raise ValueError("give at least one share above 0, none below")
         return splits
 
     @model_validator(mode="after")
@@ -85,102 +87,40 @@ def load(path: str, overrides: Iterable[str] = ()) -> Recipe:
     RecipeError with file, field, value and remedy for anything that is wrong with it.
     """
     try:
-        raw = _raw(Path(path))
-        for override in overrides:
-            _override(raw, override)
-        raw = _absolute(raw, Path(path).resolve().parent)
-        return Recipe.model_validate(_with_kinds(raw))
+        return Recipe.model_validate(_with_kinds(layered(path, overrides)))
     except ValidationError as error:
-        raise RecipeError(f"{path}: {first_error(error)}") from None
+        raise RecipeError(f"{path}: {first_error(error, Recipe)}") from None
     except (ValueError, OSError) as error:
         text = str(error)
-        raise RecipeError(text if text.startswith(path) else f"{path}: {text}") from None
+        raise RecipeError(text if text.startswith((path, str(Path(path)), "--set")) else f"{path}: {text}") from None
 
 
-def first_error(error: ValidationError) -> str:
-    """The first of pydantic's messages as one line: field, what is wrong, what was given."""
+def first_error(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """The first of pydantic's messages as one line: field, what is wrong, what was given.
+
+    With the model that refused, an unknown key is answered with the keys there are.
+    """
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     if first["type"] == "extra_forbidden":
-        return f"{field}: there is no such key; remove it or correct its spelling"
+        return f"{field}: there is no such key; {_near(first['loc'], model)}"
     if first["type"] == "missing":
         return f"{field}: this key is missing"
     given = repr(first["input"])
     return f"{field}: {message}" + (f" (given: {given})" if len(given) < 80 else "") if field else message
 
 
-def _raw(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The mapping in a file, laid over its base."""
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise ValueError(f"no such recipe; in {path.parent} there are: {', '.join(near) or 'none'}")
-    if path.resolve() in seen:
-        raise ValueError(f"base: {path} stands above itself")
-    raw = _absolute(load_yaml(path), path.resolve().parent)
-    base = raw.pop("base", None)
-    return _laid_over(_raw(path.parent / str(base), (*seen, path.resolve())), raw) if base else raw
-
-
-def _laid_over(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge key by key unless they name another kind; everything else is replaced."""
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and value.get("kind", old.get("kind")) == old.get("kind"):
-            value = _laid_over(old, value)
-        merged[key] = value
-    return merged
-
-
-def _override(raw: dict[str, Any], text: str) -> None:
-    """Applies one ``a.b=c``; list items by number or by kind (``phenomena.pause.per_minute=1``)."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ValueError(f"--set {text}: write it as key=value, for example --set conversations=20")
-    *parents, last = key.split(".")
-    at: Any = raw
-    for part in parents:
-        at = _step(at, part, text)
-    parsed = yaml.safe_load(value)
-    if isinstance(at, list):
-        at[_position(at, last, text)] = parsed
-    else:
-        at[last] = parsed
-
-
-def _step(at: Any, part: str, text: str) -> Any:
-    if isinstance(at, list):
-        return at[_position(at, part, text)]
-    if not isinstance(at.get(part, {}), dict | list):
-        raise ValueError(f"--set {text}: {part!r} is a single value, it has no keys")
-    return at.setdefault(part, {})
-
-
-def _position(items: list[Any], part: str, text: str) -> int:
-    named = [i for i, item in enumerate(items) if isinstance(item, dict) and item.get("kind") == part]
-    if named:
-        return named[0]
-    if part.isdigit() and int(part) < len(items):
-        return int(part)
-    known = ", ".join(str(item.get("kind")) if isinstance(item, dict) else str(item) for item in items)
-    raise ValueError(f"--set {text}: no item {part!r} in the list; there are: {known}")
-
-
-def _absolute(value: Any, folder: Path) -> Any:
-    """Relative paths of a recipe, made absolute: the keys ``path`` and ``..voices``, and grammars given as a path."""
-    if isinstance(value, list):
-        return [_absolute(item, folder) for item in value]
-    if not isinstance(value, dict):
-        return value
-    result = {}
-    for key, item in value.items():
-        is_path = key in ("path", "voices", "babble_voices") or (key == "grammar" and "/" in str(item))
-        if is_path and isinstance(item, str) and "://" not in item:
-            result[key] = str((folder / Path(item).expanduser()).resolve())
-        else:
-            result[key] = _absolute(item, folder)
-    return result
+def _near(location: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+    """What may have been meant by an unknown key."""
+    at: Any = model
+    for part in location[:-1]:
+        field = getattr(at, "model_fields", {}).get(part)
+        at = getattr(field, "annotation", None)
+    known = sorted(getattr(at, "model_fields", {}))
+    if near := get_close_matches(str(location[-1]), known, n=3):
+        return f"did you mean {' or '.join(near)}?"
+    return f"there are: {', '.join(known)}" if known else "remove it or correct its spelling"
 
 
 def _with_kinds(raw: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +145,8 @@ def _kind(key: str, family: str, raw: Any) -> KindConfig:
             raw = raw | {"babble_voices": voice_manifest(raw["babble_voices"])}
         return kinds.parse(family, raw)
     except ValidationError as error:
-        raise ValueError(f"{key}.{raw.get('kind')}: {first_error(error)}") from None
+        kind = str(raw.get("kind"))
+        raise ValueError(f"{key}.{kind}: {first_error(error, kinds.module(family, kind).Config)}") from None
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
 
@@ -219,7 +160,13 @@ def language(code: str) -> Language:
     try:
         return Language.model_validate(load_yaml(path))
     except ValidationError as error:
-        raise RecipeError(f"{path}: {first_error(error)}") from None
+        raise RecipeError(f"{path}: {first_error(error, Language)}") from None
+
+
+class _Voices(BaseModel):
+    """What is read of a voice manifest."""
+
+    voices: tuple[Voice, ...] = ()
 
 
 def voice_manifest(path: str) -> tuple[Voice, ...]:
@@ -227,9 +174,13 @@ def voice_manifest(path: str) -> tuple[Voice, ...]:
     if not Path(path).is_file():
         raise RecipeError(f"voices: there is no file {path}; name a voice manifest, see manifests/")
     try:
-        return tuple(Voice.model_validate(item) for item in load_yaml(path).get("voices") or ())
+        found = _Voices.model_validate(load_yaml(path)).voices
     except ValidationError as error:
         raise RecipeError(f"{path}: {first_error(error)}") from None
+    ids = [voice.id for voice in found]
+    if twice := sorted({i for i in ids if ids.count(i) > 1}):
+        raise RecipeError(f"{path}: voices: {', '.join(twice)} stands twice; a voice belongs to one split")
+    return found
 
 
 def voices(recipe: Recipe) -> tuple[Voice, ...]:
@@ -279,4 +230,4 @@ def code_version() -> str:
 
 def dump(recipe: Recipe) -> str:
     """The resolved recipe as YAML that ``load`` reads back."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return dump_yaml(recipe.model_dump(mode="json"))

@@ -12,6 +12,9 @@ from typing import Any
 
 import yaml
 
+_SHORT = 80
+"""Characters of a list that is written on one line."""
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -33,6 +36,16 @@ class _StrictLoader(_Base):
         return super().construct_mapping(node, deep)
 
 
+class _CarefulDumper(yaml.SafeDumper):
+    """The safe dumper, quoting whatever YAML 1.1 or 1.2 would not read as text; short plain lists on one line."""
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        node = super().represent_sequence(tag, sequence, flow_style)
+        if all(isinstance(item, yaml.ScalarNode) for item in node.value):
+            node.flow_style = sum(len(item.value) + 2 for item in node.value) <= _SHORT
+        return node
+
+
 def _core_schema() -> None:
     core = {
         "null": (r"null|Null|NULL|~|", [*"nN~", ""]),
@@ -45,7 +58,8 @@ def _core_schema() -> None:
         "merge": (r"<<", ["<"]),
     }
     for tag, (pattern, first) in core.items():
-        _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
+        for side in (_StrictLoader, _CarefulDumper):
+            side.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
     _StrictLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: _integer(node.value))
     _StrictLoader.add_constructor("tag:yaml.org,2002:float", lambda _, node: _float(node.value))
 
@@ -80,7 +94,8 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"{name}:1: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise ValueError(f"{name}:1: the file holds {type(data).__name__}, not a mapping of keys to values")
+        what = {list: "a list", type(None): "nothing"}.get(type(data), f"only {str(data)[:40]!r}")
+        raise ValueError(f"{name}:1: the file holds {what}; write a mapping of keys to values")
     return data
 
 
@@ -92,3 +107,8 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}:1: cannot be read as UTF-8 text: {error}") from None
     return parse_yaml(text, str(path))
+
+
+def dump_yaml(data: dict[str, Any]) -> str:
+    """YAML that :func:`parse_yaml`, and any other reader of YAML, reads back as the same mapping."""
+    return yaml.dump(data, Dumper=_CarefulDumper, sort_keys=False, allow_unicode=True, width=120)

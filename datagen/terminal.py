@@ -15,20 +15,20 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 
 from datagen.blueprint import Blueprint, draw_up
-from datagen.build import Build, read_manifest, run
+from datagen.build import Build, Interrupted, read_manifest, run
 from datagen.core.summary import Summary
 from datagen.core.turntaking import from_timeline
 from datagen.core.types import Unreadable
+from datagen.files import Folder
 from datagen.pipeline import Stop, cluster
-from datagen.preflight import Check
+from datagen.preflight import Check, check_voices
 from datagen.recipe import Recipe, dump
-from datagen.store import Folder, ShardReport, StageFolder
+from datagen.store import ShardReport, StageFolder
 
 console = Console(highlight=False)
 
@@ -41,9 +41,9 @@ class Bars:
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
@@ -59,7 +59,8 @@ class Bars:
         self._progress.stop()
 
     def expect(self, stage: str, shards: int) -> None:
-        self._tasks[stage] = self._progress.add_task(stage, total=shards, note="")
+        unit = "files" if stage == "package" else "shards"
+        self._tasks[stage] = self._progress.add_task(stage, total=shards, note="", unit=unit)
         self._left[stage] = shards
         self._records[stage] = [0, 0]
 
@@ -68,7 +69,7 @@ class Bars:
         if report is not None:
             given, rejected = given + report.given, rejected + report.rejected
             self._records[stage] = [given, rejected]
-        note = f"{given} done" + (f", {rejected} rejected" if rejected else "") if report is not None else ""
+        note = f"{given:,} out" + (f", {rejected:,} rejected" if rejected else "") if report is not None else ""
         self._progress.update(self._tasks[stage], advance=1, note=note)
         self._left[stage] -= 1
         if not self._left[stage] and not console.is_terminal:
@@ -81,18 +82,31 @@ def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, 
     if job.complete():
         console.print(f"{out} is complete already; nothing to do.")
         return summary(out, read_manifest(job.out) or {})
+    if not job.blueprint.resources("synthesize"):  # an engine that needs a special worker is not loaded here
+        check_voices(recipe)
     job.claim(update)
-    stop = Stop()
+    stop = Stop(lambda: console.print("finishing what is running; Ctrl-C again stops at once"))
     needs = {need for stage in job.blueprint.configs for need in job.blueprint.resources(stage)}
-    with stop.listening(), cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor, Bars() as bars:
-        manifest = run(job, executor, bars, stop)
+    try:
+        with stop.listening(), cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor, Bars() as bars:
+            manifest = run(job, executor, bars, stop)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped at once; the same command goes on from the last finished shards") from None
     summary(out, manifest)
     return None
 
 
+def _table(first: str, *numbers: str) -> Table:
+    """A table without lines, names to the left and numbers to the right."""
+    table = Table(first, box=None, pad_edge=False)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
 def summary(out: str, manifest: dict[str, Any]) -> None:
     """Conversations and hours per split, rejected with reasons, seconds per stage, where to look."""
-    splits = Table("split", "conversations", "hours", "voices", "MB", box=None, pad_edge=False)
+    splits = _table("split", "conversations", "hours", "voices", "MB")
     for name, s in manifest["splits"].items():
         splits.add_row(
             name, f"{s['conversations']:,}", f"{s['hours']:.2f}", str(s["voices"]), f"{s['bytes'] / 1e6:,.0f}"
@@ -162,19 +176,22 @@ def explain(recipe: Recipe, out: str) -> None:
     """The resolved recipe and what a build in ``out`` would run."""
     blueprint = draw_up(recipe)
     console.print(dump(recipe), markup=False)
-    table = Table("stage", "identity", "shards", "done", box=None, pad_edge=False)
+    table = _table("stage", "identity", "shards", "done")
+    complete = Build(blueprint, Folder(out)).complete()
     for stage in blueprint.configs:
-        done, shards = _progress(blueprint, Folder(out), stage)
+        done, shards = _progress(blueprint, Folder(out), stage, complete)
         table.add_row(stage, blueprint.identities[stage][:12], str(shards), str(done))
     console.print(table)
-    complete = Build(blueprint, Folder(out)).complete()
     console.print(f"{out}: " + ("complete, nothing would run" if complete else "a build runs what is not done"))
 
 
-def _progress(blueprint: Blueprint, out: Folder, stage: str) -> tuple[int | str, int | str]:
+def _progress(blueprint: Blueprint, out: Folder, stage: str, complete: bool) -> tuple[int | str, int | str]:
+    """Shards done and shards in all; of a complete build the last render packs are gone, but nothing is left to do."""
     if stage == "package":
-        return ("yes" if Build(blueprint, out).complete() else "no"), "-"
+        return ("yes" if complete else "no"), "-"
     shards = blueprint.num_shards(stage)
+    if complete:
+        return shards, shards
     folder = StageFolder(out.sub(".work"), stage, blueprint.identities[stage])
     return sum(folder.report(shard) is not None for shard in range(shards)), shards
 
@@ -182,23 +199,24 @@ def _progress(blueprint: Blueprint, out: Folder, stage: str) -> tuple[int | str,
 def status(url: str) -> None:
     """How far the build in a folder is, from its files alone."""
     out = Folder(url)
+    manifest = read_manifest(out)
+    if manifest is not None:
+        console.print(f"recipe {manifest['recipe']['name']}: complete")
+        return summary(url, manifest)
     if not out.exists(".work/plan.json"):
         raise ValueError(f"{url}: no build was begun here; start one with `datagen build RECIPE --out {url}`")
     plan_file = json.loads(out.read(".work/plan.json"))
-    table = Table("stage", "shards done", "records", "rejected", box=None, pad_edge=False)
+    table = _table("stage", "shards done", "records", "rejected")
     for stage, identity in plan_file["identities"].items():
         folder = out.sub(f".work/{stage}-{identity[:12]}")
         reports = [json.loads(folder.read(n)) for n in folder.names() if n.endswith(".done.json")]
         if stage != "package":
             given, rejected = (sum(r[key] for r in reports) for key in ("given", "rejected"))
             table.add_row(stage, str(len(reports)), str(given), str(rejected))
-    console.print(f"recipe {plan_file['recipe']}")
-    manifest = read_manifest(out)
-    if manifest is None:
-        console.print(table)
-        console.print("not complete: run the same build command again to go on")
-    else:
-        summary(url, manifest)
+    console.print(f"recipe {plan_file['recipe']}: not complete")
+    console.print(table)
+    console.print("run the same build command again to go on")
+    return None
 
 
 def show(identifier: str, data: str, to: Path) -> None:

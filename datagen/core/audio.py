@@ -7,7 +7,7 @@ power of a signal that is at full scale all the time. Functions that change thei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ FULL_SCALE = 32_768
 
 _CHUNK = 1 << 15
 """Samples converted at a time: three such buffers stay in the processor's cache, which doubles the speed."""
+
+_ENERGY_CHUNK = 1 << 13
+_NOISE_STEPS = 128
+"""Steps from the middle to the edge of the noise floor: finer than 16 bits up to a floor of -56 dBFS."""
 
 CLICK_LIMIT = 2.0
 """``clicks`` above this are worth a look. Measured at 1,065 places in 25 recordings: running speech reaches 1.7, speech
@@ -55,7 +59,7 @@ def from_db(level_db: float) -> float:
 
 
 def power(x: Signal | Pcm) -> float:
-    """Mean square, summed in float64; 0 for an empty signal. 16-bit samples count as fractions of full scale."""
+    """Mean square, exact to one in a million; 0 for an empty signal. 16-bit samples count as shares of full scale."""
     return _energy(x) / x.size if x.size else 0.0
 
 
@@ -65,7 +69,7 @@ def active_power(x: Signal | Pcm, spans: Iterable[Span]) -> float:
     ValueError when a span leaves the signal or when the spans hold no sample at all.
     """
     energy, count = 0.0, 0
-    for start, end in spans:
+    for start, end in _joined(spans):
         if not 0 <= start <= end <= x.size:
             raise ValueError(f"span {start}..{end} is not inside the {x.size} samples of the signal")
         energy += _energy(x[start:end])
@@ -117,16 +121,20 @@ def realised_snr_db(speech_power: float, noise: Signal) -> float:
     return db(speech_power / noise_power) if noise_power > 0 else math.inf
 
 
-def noise_floor(num_samples: int, rms: float, rng: np.random.Generator) -> Signal:
-    """White noise, uniform in +-sqrt(3) * rms: flat spectrum, bounded peaks, no repetition.
+def add_noise_floor(x: Signal, rms: float, rng: np.random.Generator) -> None:
+    """Adds white noise to ``x``, in place: uniform in +-sqrt(3) * rms, flat spectrum, bounded peaks, no repetition.
 
-    One 16-bit number per sample, which is several times faster than normal numbers and sounds the same. The level
-    is exact in expectation; over n samples it scatters by about 3.9 / sqrt(n) dB.
+    One byte per sample, which is many times faster than normal numbers and sounds the same. The level is exact in
+    expectation; over n samples it scatters by about 3.9 / sqrt(n) dB.
     """
     if rms < 0:
         raise ValueError(f"rms {rms} is negative")
-    draws = rng.integers(-FULL_SCALE, FULL_SCALE, num_samples, dtype=np.int16)
-    return np.multiply(draws, np.float32(rms * math.sqrt(3) / FULL_SCALE), dtype=np.float32)
+    factor = np.float32(rms * math.sqrt(3) / _NOISE_STEPS)
+    noise = np.empty(min(x.size, _CHUNK), np.float32)
+    for start in range(0, x.size, _CHUNK):
+        part = x[start : start + _CHUNK]
+        draws = rng.bit_generator.random_raw(-(-part.size // 8)).view(np.int8)[: part.size]
+        part += np.multiply(draws, factor, out=noise[: part.size])
 
 
 def to_pcm16(x: Signal) -> tuple[Pcm, int]:
@@ -135,9 +143,12 @@ def to_pcm16(x: Signal) -> tuple[Pcm, int]:
     ``to_pcm16(from_pcm16(pcm))`` gives ``pcm`` back. ValueError for a NaN.
     """
     pcm = np.empty(x.size, np.int16)
+    buffer = np.empty(min(x.size, _CHUNK), np.float32)
     clipped = 0
     for start in range(0, x.size, _CHUNK):
-        steps = np.rint(x[start : start + _CHUNK] * np.float32(FULL_SCALE))
+        part = x[start : start + _CHUNK]
+        steps = np.multiply(part, np.float32(FULL_SCALE), out=buffer[: part.size])
+        np.rint(steps, out=steps)
         low, high = steps.min(), steps.max()
         if not low <= high:
             raise ValueError("the signal holds NaN; find the operation that made it")
@@ -190,9 +201,31 @@ def clicks(x: Signal, at_samples: Iterable[int]) -> float:
     return worst
 
 
+def _joined(spans: Iterable[Span]) -> Iterator[Span]:
+    """The spans with those that touch made one: words mostly do, and fewer spans are faster."""
+    held: Span | None = None
+    for start, end in spans:
+        if held is not None and start == held[1] <= end:
+            held = (held[0], end)
+            continue
+        if held is not None:
+            yield held
+        held = (start, end)
+    if held is not None:
+        yield held
+
+
 def _energy(x: Signal | Pcm) -> float:
+    """Sum of squares: in float32 within a chunk, small enough to stay in one thread, in float64 between chunks."""
     scale = FULL_SCALE**-2 if x.dtype == np.int16 else 1.0
-    return float(np.einsum("i,i", x, x, dtype=np.float64)) * scale
+    buffer = np.empty(min(x.size, _ENERGY_CHUNK), np.float32)
+    total = 0.0
+    for start in range(0, x.size, _ENERGY_CHUNK):
+        part = x[start : start + _ENERGY_CHUNK]
+        if part.dtype == np.int16:
+            part = np.multiply(part, np.float32(1), out=buffer[: part.size])
+        total += float(np.dot(part, part))
+    return total * scale
 
 
 def _ramp(num_samples: int) -> Signal:

@@ -16,13 +16,16 @@ from datagen.core.types import Strict
 from datagen.core.units import from_ms
 
 _NORMAL = NormalDist()
+_EDGE = 1e-9
+"""Draws keep this far from probabilities 0 and 1, where a quantile may be infinite."""
+Milliseconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Fixed(Strict):
     """Always the same."""
 
     dist: Literal["fixed"]
-    ms: float
+    ms: Milliseconds
 
     def quantile(self, p: float) -> float:
         return self.ms
@@ -32,8 +35,8 @@ class Uniform(Strict):
     """Flat between two limits."""
 
     dist: Literal["uniform"]
-    low_ms: float
-    high_ms: float
+    low_ms: Milliseconds
+    high_ms: Milliseconds
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -50,10 +53,16 @@ class Lognormal(Strict):
     to the nearer of the two."""
 
     dist: Literal["lognormal"]
-    median_ms: float = Field(gt=0)
-    sigma: float = Field(ge=0)
-    floor_ms: float = 0.0
-    cap_ms: float = 10_000.0
+    median_ms: Milliseconds = Field(gt=0)
+    sigma: float = Field(ge=0, le=10)
+    floor_ms: Milliseconds = 0.0
+    cap_ms: Milliseconds = 10_000.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.cap_ms < self.floor_ms:
+            raise ValueError(f"cap_ms {self.cap_ms} is below floor_ms {self.floor_ms}")
+        return self
 
     def quantile(self, p: float) -> float:
         value = self.median_ms * float(np.exp(self.sigma * _NORMAL.inv_cdf(p)))
@@ -64,7 +73,7 @@ class Quantiles(Strict):
     """A measured distribution as pairs of (probability, ms), read with straight lines between them."""
 
     dist: Literal["quantiles"]
-    points: tuple[tuple[float, float], ...] = Field(min_length=2)
+    points: tuple[tuple[float, Milliseconds], ...] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -83,7 +92,12 @@ Distribution = Annotated[Fixed | Uniform | Lognormal | Quantiles, Field(discrimi
 
 def draw_ms(distribution: Distribution, rng: np.random.Generator) -> float:
     """One value in milliseconds."""
-    return distribution.quantile(min(max(float(rng.random()), 1e-9), 1 - 1e-9))
+    return distribution.quantile(min(max(float(rng.random()), _EDGE), 1 - _EDGE))
+
+
+def lowest_ms(distribution: Distribution) -> float:
+    """The least value a draw can give."""
+    return distribution.quantile(_EDGE)
 
 
 def draw(distribution: Distribution, rng: np.random.Generator) -> int:

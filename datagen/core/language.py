@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from datagen.core.distributions import Distribution, Fixed, Uniform
+from datagen.core.distributions import Distribution, Fixed, Uniform, lowest_ms
 from datagen.core.types import Strict
 
 ProfileName = Literal["paper", "polite", "natural"]
@@ -16,7 +16,14 @@ class Token(Strict):
     """A backchannel, filler or opener and how often it is chosen, relative to the others."""
 
     text: str = Field(min_length=1)
-    weight: float = Field(gt=0)
+    weight: float = Field(gt=0, allow_inf_nan=False)
+
+    @field_validator("text")
+    @classmethod
+    def _speakable(cls, text: str) -> str:
+        if not any(c.isalnum() for c in text):
+            raise ValueError(f"text {text!r} has nothing to say; give it a letter")
+        return text
 
 
 class Timing(Strict):
@@ -26,7 +33,7 @@ class Timing(Strict):
     """Floor transfer offset when the assistant takes over from the user."""
     user_onset: Distribution
     """Floor transfer offset when the user takes over from the assistant."""
-    dyad_sd_ms: float = Field(ge=0)
+    dyad_sd_ms: float = Field(ge=0, allow_inf_nan=False)
     """Standard deviation of a shift of all the user's offsets in a conversation: pairs differ more than turns do."""
     barge_in_overlap: Distribution
     """How long both are heard when the user cuts in: from the user's onset to the assistant's silence."""
@@ -48,6 +55,16 @@ class Timing(Strict):
             raise ValueError(f"sources: no citation for {', '.join(missing)}")
         if unknown := sorted(set(self.sources) - fields):
             raise ValueError(f"sources: no such field: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _possible(self) -> Timing:
+        for name, least in (("barge_in_overlap", 1.0), ("pause", 1.0), ("invitation", 0.0)):
+            if (drawn := lowest_ms(getattr(self, name))) < least:
+                raise ValueError(f"{name} can be {drawn:g} ms; raise its lower end to {least:g} ms or more")
+        low, high = self.barge_in_cut
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"barge_in_cut {self.barge_in_cut}: two rising shares of the turn, above 0 to 1")
         return self
 
 

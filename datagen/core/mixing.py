@@ -6,17 +6,27 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from datagen.core.audio import from_db
 from datagen.core.types import Mix, NoiseBlock, Speaker, Strict, Utterance
 from datagen.core.units import SAMPLE_RATE
 
-Range = Annotated[tuple[float, float], Field(description="low and high end of a uniform draw")]
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if not -np.inf < limits[0] <= limits[1] < np.inf:
+        raise ValueError(f"range {limits}: give two numbers, the lower first")
+    return limits
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+"""Low and high end of a uniform draw."""
+Share = Annotated[float, Field(ge=0, le=1)]
+BlockSeconds = Annotated[float, Field(ge=0.1)]
 LEVEL_SAMPLES = SAMPLE_RATE // 10
 """100 ms, the grain of a clip's levels."""
 MIN_BLOCK = SAMPLE_RATE
-"""A shorter rest is added to the block before it."""
+"""A shorter rest is added to the block before it, or where the clip is too short for that, filled up from it."""
 TRIES = 16
 """Draws of a clip and a start before a silent stretch is taken for want of another."""
 PEAK = 0.9
@@ -40,8 +50,8 @@ class Blocks(Strict):
 
     probability: float = Field(default=1.0, ge=0, le=1)
     """Share of conversations with noise blocks."""
-    coverage: Range = (0.5, 1.0)
-    block_s: Range = (5.0, 10.0)
+    coverage: Annotated[tuple[Share, Share], AfterValidator(_rising)] = (0.5, 1.0)
+    block_s: Annotated[tuple[BlockSeconds, BlockSeconds], AfterValidator(_rising)] = (5.0, 10.0)
     snr_db: Range = (0.0, 20.0)
 
 
@@ -112,16 +122,23 @@ def plan_blocks(
 def _draw_block(
     blocks: Blocks, clips: Sequence[ClipLevels], left: int, rng: np.random.Generator
 ) -> tuple[ClipLevels, int, int]:
-    """A clip, a start in it and a size of at most ``left`` samples; where something sounds, if there is such a place."""
+    """A clip, a start in it and a size of at most ``left`` samples; where it sounds, if there is such a place."""
     clip, start, size = clips[0], 0, min(left, clips[0].num_samples)
     for _ in range(TRIES):
         clip = clips[int(rng.integers(len(clips)))]
-        size = int(draw_range(blocks.block_s, rng) * SAMPLE_RATE)
-        size = min(left if left - size < MIN_BLOCK else size, clip.num_samples, left)
+        size = _block_size(int(draw_range(blocks.block_s, rng) * SAMPLE_RATE), left, clip.num_samples)
         start = int(rng.integers(clip.num_samples - size + 1))
         if clip.sounds(start, start + size):
             break
     return clip, start, size
+
+
+def _block_size(drawn: int, left: int, available: int) -> int:
+    """The drawn size as far as the clip goes, or what avoids a short rest."""
+    size = min(drawn, left, available)
+    if left - size >= MIN_BLOCK:
+        return size
+    return left if left <= available else max(min(available, left - MIN_BLOCK), 1)
 
 
 def plan_mix(

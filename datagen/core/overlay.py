@@ -6,17 +6,13 @@ next words. What does not fit raises ``Unfit``; it is never squeezed in.
 
 from __future__ import annotations
 
-from datagen.core.timeline import Draft, Layout, place
+from datagen.core.timeline import Draft, Layout, Unfit, place
 from datagen.core.types import Dropped, Event, Segment, Speaker, Strict, Timeline, Transition
 from datagen.core.units import FRAME_SAMPLES
 
 OWN_MARGIN = 4 * FRAME_SAMPLES
 """640 ms between a backchannel and the same speaker's other speech: room for the two control tokens and the token of a
 backchannel in a 160 ms label grid before the next label starts (RelayS2S data loader: labels overwrite each other)."""
-
-
-class Unfit(ValueError):
-    """A cue that the timeline has no room for."""
 
 
 class Scene(Strict):

@@ -28,6 +28,10 @@ from datagen.core.types import (
 )
 
 
+class Unfit(ValueError):
+    """A cue that the timeline has no room for."""
+
+
 class Mark(Strict):
     """Something that happens inside a layout, on the layout's clock; becomes an Event when the turn is placed."""
 
@@ -55,10 +59,6 @@ class Layout(Strict):
     def end(self) -> int:
         return self.pieces[-1].stop
 
-    def clock_of_word_end(self, index: int) -> int:
-        """When a word ends."""
-        return self.words[index].end
-
 
 def lay(index: int, utterance: Utterance) -> Layout:
     """The layout of an unchanged utterance."""
@@ -72,11 +72,13 @@ def lay(index: int, utterance: Utterance) -> Layout:
 def insert_silence(layout: Layout, after_word: int, num_samples: int, mark: Mark | None = None) -> Layout:
     """The layout with silence between a word and the next one; the split lies in the middle of their gap.
 
-    Raises ValueError after the last word: that would be a longer turn, not a pause.
+    Raises Unfit where nothing is said before or after: that would be a later or a longer turn, not a pause.
     """
     if after_word + 1 >= len(layout.words):
-        raise ValueError(f"no word after word {after_word}; a pause lies inside the turn")
+        raise Unfit(f"no word after word {after_word}; a pause lies inside the turn")
     split = (layout.words[after_word].end + layout.words[after_word + 1].start) // 2
+    if not 0 < split < layout.end:
+        raise Unfit(f"nothing is said on one side of word {after_word}; a pause lies inside the turn")
     pieces: list[Piece] = []
     for piece in layout.pieces:
         if piece.stop <= split:
@@ -87,17 +89,11 @@ def insert_silence(layout: Layout, after_word: int, num_samples: int, mark: Mark
             source = piece.start + split - piece.at
             pieces.append(Piece(start=piece.start, end=source, at=piece.at))
             pieces.append(Piece(start=source, end=piece.end, at=split + num_samples))
-    words = tuple(w if w.end <= split else w.moved(num_samples) for w in layout.words)
+    words = (*layout.words[: after_word + 1], *(w.moved(num_samples) for w in layout.words[after_word + 1 :]))
     marks = tuple(m if m.start < split else _moved(m, num_samples) for m in layout.marks)
     if mark is not None:
         marks = (*marks, mark)
-    pieces = [p for p in pieces if p.end > p.start]
     return layout.model_copy(update={"pieces": tuple(pieces), "words": words, "marks": marks})
-
-
-def gap_after_word(layout: Layout, after_word: int) -> tuple[int, int]:
-    """The silence between a word and the next, on the layout's clock."""
-    return layout.words[after_word].end, layout.words[after_word + 1].start
 
 
 def cut(layout: Layout, at: int, yields_after: int, probability: float) -> Layout:
@@ -124,7 +120,7 @@ def audible(words: Sequence[Word], end: int) -> tuple[Word, ...]:
 
 def place(layout: Layout, turn: int, speaker: Speaker, kind: SegmentKind, text: str, at: int) -> Segment:
     """The layout as a segment that starts at ``at``."""
-    heard = audible(layout.words, layout.end)
+    heard = layout.words if layout.yields_after is None else audible(layout.words, layout.end)
     return Segment(
         speaker=speaker,
         kind=kind,
@@ -160,8 +156,9 @@ def assemble(
             overlap was fixed by the cut.
         start: sample of the first onset.
 
-    An offset is clipped, and the transition says so, where it would make a speaker overlap itself or start a turn
-    before the middle of the turn it follows.
+    An offset is clipped, and the transition says so, where it would make a speaker overlap itself, start a turn before
+    the middle of the turn it follows, or leave less than half of a turn for when it has the floor: a turn that ends
+    inside the other's never takes it.
     """
     segments: list[Segment] = []
     transitions: list[Transition] = []
@@ -169,7 +166,7 @@ def assemble(
     for index, (layout, (speaker, text)) in enumerate(zip(layouts, turns, strict=True)):
         at = start
         if index:
-            at, transition = _transfer(segments, layouts[index - 1], asked[index - 1])
+            at, transition = _transfer(segments, layouts[index - 1], layout, asked[index - 1])
             transitions.append(transition)
         segments.append(place(layout, index, speaker, "turn", text, at))
         events += [_event(mark, at, index) for mark in layout.marks]
@@ -178,16 +175,17 @@ def assemble(
     return Draft(segments=tuple(segments), transitions=tuple(transitions), events=tuple(events), layouts=tuple(layouts))
 
 
-def _transfer(segments: Sequence[Segment], previous: Layout, asked: int) -> tuple[int, Transition]:
-    """Where the next turn starts, and the transition that leads to it."""
+def _transfer(segments: Sequence[Segment], previous: Layout, following: Layout, asked: int) -> tuple[int, Transition]:
+    """Where the following turn starts, and the transition that leads to it."""
     held = segments[-1]
     index = len(segments)
     own_end = segments[-2].end if index > 1 else 0
+    earliest = max(own_end, held.end - following.end // 2)
     kind: Literal["smooth", "barge_in"] = "smooth"
-    earliest = max(own_end, (held.start + held.end) // 2)
-    if previous.yields_after is not None:
+    if previous.yields_after is None:
+        earliest = max(earliest, (held.start + held.end) // 2)
+    else:
         kind, asked = "barge_in", -previous.yields_after
-        earliest = max(own_end, held.start)
     at = max(held.end + asked, earliest)
     return at, Transition(before=index - 1, after=index, asked=asked, achieved=at - held.end, kind=kind)
 

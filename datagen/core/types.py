@@ -31,7 +31,7 @@ class Strict(BaseModel):
 def uncapitalised(word: str) -> str:
     """The word as it stands inside a sentence: a lower-case first letter, but not for I, I'm and abbreviations."""
     letters = re.search(r"[^\W\d_]+", word)
-    if letters is None or letters.group() == "I" or not letters.group()[1:].islower() and len(letters.group()) > 1:
+    if letters is None or letters.group() == "I" or (not letters.group()[1:].islower() and len(letters.group()) > 1):
         return word
     at = letters.start()
     return word[:at] + word[at].lower() + word[at + 1 :]
@@ -137,6 +137,11 @@ class Script(Strict):
                 raise ValueError(f"cue {cue.phenomenon}: turn {cue.turn} does not exist")
             if cue.after_word >= len(self.dialogue.turns[cue.turn].words):
                 raise ValueError(f"cue {cue.phenomenon}: turn {cue.turn} has no word {cue.after_word}")
+        for place in self.places:
+            if place.turn >= len(self.dialogue.turns):
+                raise ValueError(f"place: turn {place.turn} does not exist")
+            if place.after_word + 1 >= len(self.dialogue.turns[place.turn].words):
+                raise ValueError(f"place: turn {place.turn} has no two words around word {place.after_word}")
         return self
 
     def insert(self, turn: int, after_word: int, text: str) -> Script:
@@ -276,6 +281,12 @@ class Piece(Strict):
     end: int
     at: int = Field(ge=0)
 
+    @model_validator(mode="after")
+    def _sounds(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a piece from sample {self.start} to {self.end} is empty")
+        return self
+
     @property
     def stop(self) -> int:
         """First sample of the conversation after the piece."""
@@ -317,8 +328,14 @@ class Event(Strict):
     target: int
     """Index of the segment it happened in or to."""
     outcome: str
-    """backchannel: floor kept; barge_in: yielded or ignored; pause: turn kept."""
+    """backchannel: floor kept; barge_in: yielded or ignored; pause: turn kept; invitation: answered or unanswered."""
     probability: float = Field(gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"the {self.type} event ends at {self.end}, before it starts at {self.start}")
+        return self
 
 
 class Transition(Strict):

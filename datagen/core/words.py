@@ -33,7 +33,7 @@ def share(words: Sequence[str], start: int, end: int) -> list[Span]:
     weights = [letters(word) for word in words]
     if not any(weights):
         weights = [1] * len(words)
-    total = sum(weights)
+    total = sum(weights) or 1
     borders = [start + (end - start) * done // total for done in accumulate(weights, initial=0)]
     return list(pairwise(borders))
 
@@ -65,7 +65,7 @@ def fill_word_times(
         group = text_words[first:stop]
         together = sum(letters(word) > 0 for word in group) > 1
         words += (
-            Word(text=word, start=a, end=b, estimated=together or first + offset not in known)
+            Word(text=word, start=a, end=b, estimated=together or known.get(first + offset) != (a, b))
             for offset, (word, (a, b)) in enumerate(zip(group, share(group, left, right), strict=True))
         )
     return tuple(words)

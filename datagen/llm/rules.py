@@ -10,6 +10,8 @@ from datagen.core.types import Dialogue, Place
 from datagen.kinds import KindConfig
 
 CLAUSE_END = (",", ";", ":", ".", "!", "?", "…", "。", "，", "、", "？", "！")
+QUOTES = "\"')"
+"""May stand behind the mark that ends a clause."""
 
 
 class Config(KindConfig):
@@ -37,7 +39,8 @@ def _turn_places(words: list[str], clauses: Clauses) -> list[tuple[int, Literal[
     found: list[tuple[int, Literal["clause", "hesitation"]]] = []
     for index, (word, after) in enumerate(pairwise(words)):
         here, following = _bare(word), _bare(after)
-        if word.endswith(CLAUSE_END) or (following in openers and here not in closed and here not in openers):
+        ends = word.rstrip(QUOTES).endswith(CLAUSE_END)
+        if ends or (following in openers and here not in closed and here not in openers):
             found.append((index, "clause"))
         elif here in openers or (following in closed and here not in closed):
             found.append((index, "hesitation"))

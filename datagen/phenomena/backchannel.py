@@ -19,13 +19,14 @@ from pydantic import Field
 
 from datagen.core.distributions import draw
 from datagen.core.language import Language, Timing
-from datagen.core.overlay import Scene, Unfit, add_backchannel
-from datagen.core.timeline import Layout, Mark, insert_silence
+from datagen.core.overlay import Scene, add_backchannel
+from datagen.core.timeline import Layout, Mark, Unfit, insert_silence
 from datagen.core.types import Cue, Place, Script, other
 from datagen.kinds import KindConfig
 from datagen.phenomena._places import choose, eligible, minutes_of, thin
 
 NAME = "backchannel"
+INVITATION = "invitation"
 
 
 class Config(KindConfig):
@@ -83,13 +84,14 @@ class Backchannel:
             return layout
         start = layout.words[cue.after_word].end
         end = layout.words[cue.after_word + 1].start + silence
+        # Without room for its answer the invitation stays unanswered for certain; ``overlay`` says when there is room.
         mark = Mark(
-            type="invitation",
+            type=INVITATION,
             actor=other(cue.actor),
             start=start,
             end=end,
-            outcome="answered" if cue.text else "unanswered",
-            probability=cue.probability,
+            outcome="unanswered",
+            probability=1.0 if cue.text else cue.probability,
         )
         return insert_silence(layout, cue.after_word, silence, mark)
 
@@ -99,8 +101,20 @@ class Backchannel:
         holder = scene.draft.segments[cue.turn]
         if cue.after_word >= len(holder.words):
             raise Unfit(f"turn {cue.turn} was cut before word {cue.after_word}")
-        at = holder.words[cue.after_word].end + draw(timing.backchannel_delay, rng)
-        return add_backchannel(scene, spoken, cue.turn, cue.actor, cue.text, at, cue.probability)
+        invited_at = holder.words[cue.after_word].end
+        at = invited_at + draw(timing.backchannel_delay, rng)
+        answered = add_backchannel(scene, spoken, cue.turn, cue.actor, cue.text, at, cue.probability)
+        return _answered(answered, cue, invited_at)
+
+
+def _answered(scene: Scene, cue: Cue, invited_at: int) -> Scene:
+    """The scene whose invitation at a sample, if there was one, has got its answer."""
+    answer = {"outcome": "answered", "probability": cue.probability}
+    events = tuple(
+        e.model_copy(update=answer) if (e.type, e.target, e.start) == (INVITATION, cue.turn, invited_at) else e
+        for e in scene.draft.events
+    )
+    return scene.model_copy(update={"draft": scene.draft.model_copy(update={"events": events})})
 
 
 def _cue(place: Place, holder: Literal["user", "assistant"], text: str, probability: float) -> Cue:

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from datagen.core.distributions import draw
 from datagen.core.language import Language, Timing
-from datagen.core.overlay import Scene, Unfit
-from datagen.core.timeline import Layout, cut
+from datagen.core.overlay import Scene
+from datagen.core.timeline import Layout, Unfit, audible, cut
 from datagen.core.types import Cue, Script
 from datagen.core.units import from_ms
 from datagen.kinds import KindConfig
@@ -63,6 +63,8 @@ class Interruption:
         overlap = draw(timing.barge_in_overlap, rng)
         if at < MIN_CUT or overlap > at:
             raise Unfit(f"turn {cue.turn} is too short to be cut into")
+        if not audible(layout.words, at):
+            raise Unfit(f"turn {cue.turn} has no audible word before the cut")
         return cut(layout, at, overlap, cue.probability)
 
     def overlay(self, cue: Cue, scene: Scene, spoken: Layout | None, timing: Timing, rng: np.random.Generator) -> Scene:

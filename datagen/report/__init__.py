@@ -21,11 +21,11 @@ from datagen.core.ceiling import EventCeiling, OnsetCeiling
 from datagen.core.histogram import Histogram
 from datagen.core.types import SPEAKERS, Speaker
 from datagen.core.units import SAMPLE_RATE, SAMPLES_PER_MS
+from datagen.files import Folder
 from datagen.report import plots, tables
 from datagen.report.data import MILLI, Statistics, collect
 from datagen.report.listen import Exhibit, exhibits, script_json
 from datagen.report.tables import Manifest, number, percent
-from datagen.store import Folder
 
 __all__ = ["Manifest", "Statistics", "build_report", "collect", "read_manifest", "render", "write_report"]
 

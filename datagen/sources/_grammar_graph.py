@@ -39,9 +39,13 @@ class If:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Move:
-    """Each pair gives the first slot the value of the second and leaves the second without one."""
+    """Gives slot ``target`` the value of ``source`` and leaves ``source`` without one. A source that has none yet is
+    drawn first: one of ``rows`` rows that no slot of ``family`` (the target among them) has."""
 
-    pairs: tuple[tuple[str, str], ...]
+    target: str
+    source: str
+    rows: int
+    family: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,12 +139,12 @@ def ways(grammar: Grammar, step: Choose | If | Move | Switch, env: Env) -> Seque
         free = (1.0, step.free, env)
         return [free, (1.0, step.bound, env)] if PARTIAL in env else [free]
     if isinstance(step, Move):
-        moved = dict(env)
-        for target, source in step.pairs:
-            moved.pop(target, None)
-            if source in moved:
-                moved[target] = moved.pop(source)
-        return [(1.0, (), moved)]
+        kept = {name: row for name, row in env.items() if name not in (step.target, step.source)}
+        if step.source not in env and PARTIAL in env:
+            return [(1.0, (), kept)]
+        taken = {env[name] for name in step.family if name in env}
+        rows = [env[step.source]] if step.source in env else [row for row in range(step.rows) if row not in taken]
+        return [(1.0, (), {**kept, step.target: row}) for row in rows]
     before = {key: 1 for key in env if key.startswith(VISITED)}
     return [
         (grammar.topics[i].weight, grammar.topics[i].steps, {**before, TOPIC: i, f"{VISITED}{i}": 1})

@@ -171,7 +171,7 @@ class _Scope:
         for target, source in pairs.items():
             if self._table(target) is not self._table(source):
                 raise ValueError(f"{target!r} and {source!r} have different tables; declare one like the other")
-        return (Move(tuple(pairs.items())),)
+        return tuple(Move(t, s, len(self._table(s).values), self._family(s)) for t, s in pairs.items())
 
 
 _LINKERS: Mapping[str, Callable[[_Scope, StepFile, str], Steps]] = {

@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Any
 
 from datagen.core.types import Checked, Dialogue, Ingested, Strict, Unreadable
+from datagen.files import Folder
 from datagen.stages.inputs import Inputs
 from datagen.stages.journal import Journal
-from datagen.store import Folder, ShardReport, ShardWriter, StageFolder
+from datagen.store import ShardReport, ShardWriter, StageFolder
 
 MAX_REASON = 300
 """Characters kept of a reason."""
@@ -42,18 +43,21 @@ def run_shard(work_url: str, stage: str, config: Strict, identities: Mapping[str
     module = module_of(stage)
     started = time.perf_counter()
     writer = ShardWriter(target, shard)
-    extra: dict[str, Any] = {}
+    taken, extra = 0, dict[str, Any]()
     journal = Journal(target.folder, shard) if getattr(module, "JOURNALED", False) else None
     try:
         with Inputs(work_url, identities, shard) as inputs:
             for record in _records(module, config, shard, inputs):
+                taken += 1
                 if isinstance(record, Unreadable):
                     writer.reject(record.id, f"{record.where}: {record.reason}")
                     continue
                 _process(module, record, config, inputs, writer, journal, extra)
-        report = writer.commit(time.perf_counter() - started, extra)
+        report = writer.commit(taken, time.perf_counter() - started, extra)
     except BaseException:
         writer.abandon()
+        if journal is not None:
+            journal.survived()
         raise
     if journal is not None:
         journal.close()
@@ -80,12 +84,12 @@ def _process(
         if journal is not None:
             journal.enter(record.id)
         result = module.process(record, config, inputs, writer.put)
+        writer.give(result)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # the record boundary: recorded with its reason, counted, published in `rejected`
         writer.reject(record.id, reason_of(error))
         return
-    writer.give(result)
     tally(result, extra)
 
 

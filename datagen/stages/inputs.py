@@ -13,7 +13,8 @@ import numpy as np
 from datagen.core.audio import Pcm
 from datagen.core.mixing import ClipLevels
 from datagen.core.types import Blob, Strict
-from datagen.store import Folder, Pack, StageFolder
+from datagen.files import Folder
+from datagen.store import Pack, StageFolder
 
 Put = Callable[[bytes], Blob]
 """Appends bytes to the pack of the shard being written."""

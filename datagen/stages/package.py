@@ -6,32 +6,23 @@ from how many workers there were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from datagen.core.types import SPEAKERS, SPLITS, Checked, Segment, Split, Strict, Voice
-from datagen.core.units import SAMPLE_RATE, to_seconds
+from datagen.core.types import SPEAKERS, SPLITS, Checked, Speaker, Split, Strict
+from datagen.files import Aside, Folder
 from datagen.schema import SCHEMA, writer_options
-from datagen.stages.inputs import Inputs, NoiseClip
-from datagen.store import Aside, Folder, ShardReport
+from datagen.stages.inputs import Inputs
+from datagen.stages.rows import Provenance, row
+from datagen.store import ShardReport
 
 NAME = "package"
 VERSION = 1
 UPSTREAM = "check"
-
-
-class Provenance(Strict):
-    """What every row says of its making."""
-
-    recipe: str
-    seed: int
-    code_version: str
-    engines: tuple[tuple[str, str, str], ...]
-    """(role, kind, revision)."""
 
 
 class Config(Strict):
@@ -85,17 +76,13 @@ def write_file(
     rows, seconds = 0, 0.0
     voices: set[str] = set()
     licences: set[str] = set()
-    with (
-        Aside(Folder(out_url), plan.name) as out,
-        pq.ParquetWriter(pa.PythonFile(out, mode="w"), SCHEMA, **writer_options()) as writer,
-    ):
-        for group in _groups(_rows(work_url, identities, plan, config, recipe_hash), config.row_group_mb << 20):
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA), row_group_size=len(group))
-            rows += len(group)
-            for item in group:
-                seconds += item["duration"]
-                voices |= {item["voices"][role]["id"] for role in SPEAKERS}
-                licences |= set(item["licences"])
+    with Aside(Folder(out_url), plan.name) as out:
+        found = _rows(work_url, identities, plan, config, recipe_hash)
+        for item in write_rows(pa.PythonFile(out, mode="w"), found, config.row_group_mb << 20):
+            rows += 1
+            seconds += item["duration"]
+            voices |= {item["voices"][role]["id"] for role in SPEAKERS}
+            licences |= set(item["licences"])
     return {
         "split": plan.split,
         "rows": rows,
@@ -107,16 +94,24 @@ def write_file(
     }
 
 
-def _groups(rows: Iterator[dict[str, Any]], limit: int) -> Iterator[list[dict[str, Any]]]:
+def write_rows(sink: Any, rows: Iterable[dict[str, Any]], group_bytes: int) -> Iterator[dict[str, Any]]:
+    """Writes rows as Parquet, passing each on once it is written; never holds more than one row group."""
+    with pq.ParquetWriter(sink, SCHEMA, **writer_options()) as writer:
+        for group in _groups(rows, group_bytes):
+            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA), row_group_size=len(group))
+            yield from group
+
+
+def _groups(rows: Iterable[dict[str, Any]], limit: int) -> Iterator[list[dict[str, Any]]]:
     """Rows in groups whose audio stays within a byte limit."""
     group: list[dict[str, Any]] = []
     size = 0
-    for row in rows:
-        nbytes = len(row["user_audio"]["bytes"]) + len(row["assistant_audio"]["bytes"])
+    for item in rows:
+        nbytes = len(item["user_audio"]["bytes"]) + len(item["assistant_audio"]["bytes"])
         if group and size + nbytes > limit:
             yield group
             group, size = [], 0
-        group.append(row)
+        group.append(item)
         size += nbytes
     if group:
         yield group
@@ -127,81 +122,9 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for shard in plan.shards:
         with Inputs(work_url, identities, shard) as inputs:
-            for record in inputs.folder("check").records(shard, Checked):
-                if record.rendered.plan.voiced.split == plan.split:
-                    yield row(record, config, recipe_hash, inputs)
-
-
-def row(record: Checked, config: Config, recipe_hash: str, inputs: Inputs) -> dict[str, Any]:
-    """The published row of a conversation; seconds from here on."""
-    rendered = record.rendered
-    plan = rendered.plan
-    timeline, voiced = plan.timeline, plan.voiced
-    dialogue = voiced.script.dialogue
-    clips = inputs.noise_clips
-    licences = {dialogue.licence, voiced.user_voice.licence, voiced.assistant_voice.licence}
-    licences |= {clips[b.clip].licence for b in plan.mix.noise}
-    return {
-        "id": dialogue.id,
-        "language": dialogue.language,
-        "domain": dialogue.domain,
-        "source": dialogue.source,
-        "profile": config.profile,
-        "duration": to_seconds(timeline.num_samples),
-        "num_samples": timeline.num_samples,
-        "sample_rate": SAMPLE_RATE,
-        "user_audio": _audio(dialogue.id, "user", inputs.bytes("render", rendered.user_flac)),
-        "assistant_audio": _audio(dialogue.id, "assistant", inputs.bytes("render", rendered.assistant_flac)),
-        "segments": [_segment(s) for s in timeline.segments],
-        "events": [{**e.model_dump(), "start": to_seconds(e.start), "end": to_seconds(e.end)} for e in timeline.events],
-        "noise": _noise(record, clips),
-        "voices": {"user": _voice(voiced.user_voice), "assistant": _voice(voiced.assistant_voice)},
-        "licences": sorted({part for licence in licences for part in licence.split(" AND ")}),
-        "provenance": {
-            "recipe": config.provenance.recipe,
-            "recipe_hash": recipe_hash,
-            "seed": config.provenance.seed,
-            "code_version": config.provenance.code_version,
-            "engines": [{"role": r, "name": n, "revision": v} for r, n, v in config.provenance.engines],
-        },
-        "quality": record.quality.model_dump(),
-    }
-
-
-def _audio(identifier: str, role: str, content: bytes) -> dict[str, Any]:
-    return {"bytes": content, "path": f"{identifier}_{role}.flac"}
-
-
-def _segment(segment: Segment) -> dict[str, Any]:
-    return {
-        "speaker": segment.speaker,
-        "kind": segment.kind,
-        "start": to_seconds(segment.start),
-        "end": to_seconds(segment.end),
-        "text": segment.text,
-        "text_full": segment.text_full,
-        "words": [
-            {"word": w.text, "start": to_seconds(w.start), "end": to_seconds(w.end), "estimated": w.estimated}
-            for w in segment.words
-        ],
-        "yielded": segment.yielded,
-    }
-
-
-def _noise(record: Checked, clips: Mapping[str, NoiseClip]) -> list[dict[str, Any]]:
-    blocks = record.rendered.plan.mix.noise
-    return [
-        {
-            "clip": block.clip,
-            "scene": clips[block.clip].scene,
-            "start": to_seconds(block.start),
-            "end": to_seconds(block.end),
-            "snr_db_asked": block.snr_db,
-            "snr_db": realised,
-        }
-        for block, realised in zip(blocks, record.rendered.snr_db, strict=True)
-    ]
-
-
-def _voice(voice: Voice) -> dict[str, str]:
-    return {"id": voice.id, "origin": voice.origin, "licence": voice.licence, "consent": voice.consent}
+            for record in inputs.folder("check").records(shard, Checked, f'"split":"{plan.split}"'):
+                flac: dict[Speaker, bytes] = {
+                    "user": inputs.bytes("render", record.rendered.user_flac),
+                    "assistant": inputs.bytes("render", record.rendered.assistant_flac),
+                }
+                yield row(record, flac, inputs.noise_clips, config.profile, config.provenance, recipe_hash)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, SerializeAsAny
+from pydantic import AfterValidator, Field, SerializeAsAny
 
 from datagen.core.distributions import draw
 from datagen.core.language import Timing
 from datagen.core.mixing import Blocks, ClipLevels, Levels, plan_mix
-from datagen.core.overlay import Scene, Unfit, finish
+from datagen.core.overlay import Scene, finish
 from datagen.core.rng import stream
-from datagen.core.timeline import Layout, assemble, lay
+from datagen.core.timeline import Layout, Unfit, assemble, lay
 from datagen.core.types import Cue, Dropped, Plan, Script, Strict, Timeline, Utterance, VoicedScript
 from datagen.core.units import from_ms, to_seconds
 from datagen.kinds import KindConfig, Phenomenon, make
@@ -25,11 +26,20 @@ IN = VoicedScript
 OUT = Plan
 
 
+def _possible(limits: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= limits[0] <= limits[1] < float("inf"):
+        raise ValueError(f"range {limits}: give two lengths in ms, the shorter first")
+    return limits
+
+
+Silence = Annotated[tuple[float, float], AfterValidator(_possible)]
+
+
 class Margins(Strict):
     """Silence around the conversation, and how long it may be in all."""
 
-    lead_ms: tuple[float, float] = (0.0, 800.0)
-    tail_ms: tuple[float, float] = (400.0, 1200.0)
+    lead_ms: Silence = (0.0, 800.0)
+    tail_ms: Silence = (400.0, 1200.0)
     min_s: float = Field(default=3.0, gt=0)
     max_s: float = Field(default=180.0, gt=0)
     """RelayS2S section 3.2: 3 seconds to 3 minutes."""

@@ -17,8 +17,8 @@ from datagen.core.audio import (
     Pcm,
     Signal,
     active_power,
+    add_noise_floor,
     fade_edges,
-    noise_floor,
     noise_gain,
     peak,
     power,
@@ -105,12 +105,12 @@ def render(timeline: Timeline, mix: Mix, sound: Sound, config: Config) -> Signal
         noise *= np.float32(noise_gain(user_power or assistant_power, power(noise), block.snr_db))
         realised.append(realised_snr_db(user_power or assistant_power, noise))
         user[block.start : block.end] += noise
-    user += noise_floor(timeline.num_samples, mix.floor_rms, stream(config.seed, timeline.id, "floor"))
+    add_noise_floor(user, mix.floor_rms, stream(config.seed, timeline.id, "floor"))
     scale = min(1.0, config.max_peak / peak(user))
     if scale < 1:
         user *= np.float32(scale)
     user_pcm, user_clipped = to_pcm16(user)
-    assistant_pcm, assistant_clipped = to_pcm16(assistant)
+    assistant_pcm, assistant_clipped = _quantised(assistant, timeline)
     return Signals(
         user=user_pcm,
         assistant=assistant_pcm,
@@ -137,6 +137,16 @@ def speech(timeline: Timeline, speaker: Speaker, utterances: Sequence[Pcm], gain
             after = join if number < last else (yielding if segment.yielded else 0)
             fade_edges(stretch, join if number else 0, after)
     return out
+
+
+def _quantised(assistant: Signal, timeline: Timeline) -> tuple[Pcm, int]:
+    """The assistant's 16-bit samples and how many clip; only its segments are worth the work."""
+    pcm, clipped = np.zeros(assistant.size, np.int16), 0
+    for segment in timeline.segments:
+        if segment.speaker == "assistant":
+            pcm[segment.start : segment.end], more = to_pcm16(assistant[segment.start : segment.end])
+            clipped += more
+    return pcm, clipped
 
 
 def speech_power(signal: Signal, timeline: Timeline, speaker: Speaker) -> float:

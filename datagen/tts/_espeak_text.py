@@ -19,7 +19,7 @@ from datagen.core.words import Span
 from datagen.tts._espeak_library import PHONEME, WORD, Event
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼ´`′", "'"))
-_TAG = re.compile(r"<[^<>]*>")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _DASHES = re.compile(r"[–—―]+|--+")
 _SPOKEN = frozenset("&@%+=$£€¥°")
 """Symbols that are words when spoken."""

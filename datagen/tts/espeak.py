@@ -24,9 +24,9 @@ from datagen.tts._espeak_library import NATIVE_RATE, Library, Style
 from datagen.tts._espeak_text import heard_span, prepare, word_spans
 
 _LEAD = NATIVE_RATE // 200
-"""5 ms kept before the first word."""
+"""At most 5 ms are kept before the first word."""
 _TAIL = NATIVE_RATE * 3 // 100
-"""30 ms kept after the last word: releases and echoes; the last 10 ms fade out."""
+"""At most 30 ms are kept after the last word, for releases and echoes; the last 10 ms fade out."""
 _FADE = np.linspace(1, 0, NATIVE_RATE // 100, dtype=np.float32)
 _GAIN = np.float32(10 ** (-3 / 20) / 32_768)
 """espeak-ng uses the whole range of 16 bits; the resampler's ripples need room above it."""
@@ -73,7 +73,7 @@ class Espeak:
         self._style(voice)
 
     def synthesize(self, text: str, voice: Voice, seed: int) -> Speech:
-        """Speech that begins 5 ms before the first word and ends 30 ms after the last; no sample is clipped.
+        """Speech from at most 5 ms before the first word to at most 30 ms after the last; no sample is clipped.
 
         Raises ValueError when there is nothing to say in the text, when it takes too long, or for a wrong voice.
         """

@@ -24,6 +24,13 @@ PCM = hnp.arrays(np.int16, st.integers(1, 3000), elements=st.integers(-32768, 32
 SEEDS = st.integers(0, 2**32)
 
 
+def floor_of(num_samples: int, rms: float, rng: np.random.Generator) -> audio.Signal:
+    """The noise floor alone."""
+    x = np.zeros(num_samples, np.float32)
+    audio.add_noise_floor(x, rms, rng)
+    return x
+
+
 def tone(hertz: float, num_samples: int, phase: float = 0.0) -> audio.Signal:
     t = np.arange(num_samples) / SAMPLE_RATE
     return (0.5 * np.sin(2 * math.pi * hertz * t + phase)).astype(np.float32)
@@ -44,8 +51,8 @@ def test_db_of_silence_and_of_nonsense() -> None:
 
 
 @given(SIGNALS)
-def test_power_is_the_mean_square_in_float64(x: audio.Signal) -> None:
-    assert audio.power(x) == pytest.approx(np.mean(x.astype(np.float64) ** 2), rel=1e-9)
+def test_power_is_the_mean_square(x: audio.Signal) -> None:
+    assert audio.power(x) == pytest.approx(np.mean(x.astype(np.float64) ** 2), rel=1e-6)
 
 
 @given(PCM)
@@ -62,7 +69,7 @@ def test_power_of_a_long_loud_signal_does_not_drift() -> None:
 def test_active_power_ignores_what_lies_between_the_spans(a: audio.Signal, gap: audio.Signal, b: audio.Signal) -> None:
     x = np.concatenate([a, gap, b])
     spans = [(0, a.size), (a.size + gap.size, x.size)]
-    assert audio.active_power(x, spans) == pytest.approx(audio.power(np.concatenate([a, b])), rel=1e-9)
+    assert audio.active_power(x, spans) == pytest.approx(audio.power(np.concatenate([a, b])), rel=1e-6)
 
 
 @pytest.mark.parametrize("spans", [[], [(3, 3)], [(0, 11)], [(-1, 4)], [(5, 4)]])
@@ -74,7 +81,7 @@ def test_active_power_refuses_spans_that_say_nothing(spans: list[audio.Span]) ->
 @given(SIGNALS)
 def test_peak_bounds_power(x: audio.Signal) -> None:
     assert audio.peak(x) == np.abs(x).max()
-    assert audio.power(x) <= audio.peak(x) ** 2 + 1e-12
+    assert audio.power(x) <= audio.peak(x) ** 2 * (1 + 1e-6) + 1e-12
 
 
 def test_an_empty_signal_has_no_power() -> None:
@@ -151,7 +158,7 @@ def test_a_piece_that_does_not_fit_is_refused_and_changes_nothing(at: int) -> No
 @given(SEEDS, st.floats(-10, 40), st.floats(1e-4, 0.3), st.floats(1e-4, 0.3), st.integers(0, 800))
 def test_the_realised_snr_is_the_asked_one(seed: int, snr_db: float, speech: float, noise: float, fade: int) -> None:
     rng = np.random.default_rng(seed)
-    block = audio.fade_edges(audio.noise_floor(4000, noise, rng), fade, fade)
+    block = audio.fade_edges(floor_of(4000, noise, rng), fade, fade)
     gain = audio.noise_gain(speech**2, audio.power(block), snr_db)
     assert audio.realised_snr_db(speech**2, block * np.float32(gain)) == pytest.approx(snr_db, abs=0.1)
 
@@ -168,14 +175,14 @@ def test_silence_has_no_snr() -> None:
 
 @given(SEEDS, st.floats(1e-5, 0.3))
 def test_the_floor_has_the_level_asked_for_and_bounded_peaks(seed: int, rms: float) -> None:
-    floor = audio.noise_floor(100_000, rms, np.random.default_rng(seed))
+    floor = floor_of(100_000, rms, np.random.default_rng(seed))
     assert floor.dtype == np.float32
     assert audio.db(audio.power(floor) / rms**2) == pytest.approx(0, abs=0.08)
     assert audio.peak(floor) <= rms * math.sqrt(3) * 1.0001
 
 
 def test_the_floor_is_flat_and_does_not_repeat() -> None:
-    floor = audio.noise_floor(1 << 19, 1e-4, stream(1, "floor", "test")).astype(np.float64)
+    floor = floor_of(1 << 19, 1e-4, stream(1, "floor", "test")).astype(np.float64)
     bands = np.abs(np.fft.rfft(floor)[1:]) ** 2
     levels = 10 * np.log10(bands.reshape(16, -1).mean(axis=1) / bands.mean())
     assert np.abs(levels).max() < 0.2
@@ -184,13 +191,13 @@ def test_the_floor_is_flat_and_does_not_repeat() -> None:
 
 
 def test_the_floor_depends_on_its_stream_alone() -> None:
-    one, again = (audio.noise_floor(1000, 1e-4, stream(7, "a", "floor")) for _ in range(2))
+    one, again = (floor_of(1000, 1e-4, stream(7, "a", "floor")) for _ in range(2))
     assert np.array_equal(one, again)
-    assert not np.array_equal(one, audio.noise_floor(1000, 1e-4, stream(7, "b", "floor")))
+    assert not np.array_equal(one, floor_of(1000, 1e-4, stream(7, "b", "floor")))
 
 
 def test_a_floor_at_minus_80_db_leaves_no_stretch_of_digital_silence() -> None:
-    pcm, clipped = audio.to_pcm16(audio.noise_floor(3_000_000, 1e-4, stream(0, "c", "floor")))
+    pcm, clipped = audio.to_pcm16(floor_of(3_000_000, 1e-4, stream(0, "c", "floor")))
     assert clipped == 0
     assert 0 < audio.longest_zero_run(pcm) < 12
 

@@ -1,0 +1,27 @@
+"""Errors of the machine, as opposed to those of a record: which ones end a run, and what to do about them."""
+
+from __future__ import annotations
+
+import errno
+
+REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room or have the quota raised",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "check who may read and write there",
+    errno.EPERM: "check who may read and write there",
+    errno.ENOTDIR: "choose a path whose folders are folders",
+}
+"""Trying again would end in the same way, for every other shard too."""
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the run should end now. Lost connections and the like may pass."""
+    return isinstance(error, OSError) and error.errno in REMEDIES
+
+
+def told(error: OSError) -> str:
+    """The error with its file and its remedy, as far as they are known."""
+    what = error.strerror or str(error) or type(error).__name__
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}; {REMEDIES.get(error.errno or 0, 'check the path and the connection')}"
