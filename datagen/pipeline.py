@@ -23,6 +23,22 @@ RETRIES = 2
 NO_WORKERS_TIMEOUT_S = 120
 KEPT_BYTES = 256 << 20
 """Freed memory a worker keeps for its next record."""
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 4,  # one more than the journal needs to find a deadly record
+    "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT_S}s",
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.logging": {"distributed": "critical"},
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": 1,
+        "MKL_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        # Signals of some megabytes come and go with every record: keeping their pages halves the system time.
+        "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
+        "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
+    },
+}
+"""Of Dask, for the run."""
 
 
 @dataclass(frozen=True)
@@ -210,44 +226,36 @@ def cluster(workers: int, scheduler: str | None, needs: Iterable[str] = ()) -> I
     from dask import config  # type: ignore[reportPrivateImportUsage]
     from dask.distributed import Client, LocalCluster
 
-    settings = {
-        "distributed.scheduler.allowed-failures": 4,  # one more than the journal needs to find a deadly record
-        "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT_S}s",
-        "distributed.comm.timeouts.connect": "60s",
-        "distributed.logging": {"distributed": "critical"},
-        "distributed.worker.profile.enabled": False,
-        "distributed.nanny.pre-spawn-environ": {
-            "OMP_NUM_THREADS": 1,
-            "MKL_NUM_THREADS": 1,
-            "OPENBLAS_NUM_THREADS": 1,
-            # Signals of some megabytes come and go with every record: keeping their pages halves the system time.
-            "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
-            "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
-        },
-    }
-    with config.set(settings):
-        if scheduler is None:
-            local = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-            with local, Client(local) as client:
+    with config.set(SETTINGS):
+        if scheduler is not None:
+            with _connected(scheduler) as client:
                 yield _ready(client, needs)
             return
-        where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
-        try:
-            if "scheduler_file" in where and not os.path.isfile(scheduler):  # distributed would wait for it for ever
-                raise ValueError("there is no such file")
-            client = Client(**where, timeout="20s")
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ValueError(
-                f"--scheduler {scheduler}: cannot be reached ({error}); start it with `dask scheduler`"
-            ) from None
-        with client:
+        local = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+        with local, Client(local) as client:
             yield _ready(client, needs)
+
+
+def _connected(scheduler: str) -> Any:
+    """A client of a running scheduler; ValueError when there is none."""
+    from dask.distributed import Client
+
+    try:
+        if "://" in scheduler:
+            return Client(scheduler, timeout="20s")
+        if not os.path.isfile(scheduler):  # the client would wait for it for ever
+            raise ValueError("there is no such file")
+        return Client(scheduler_file=scheduler, timeout="20s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ValueError(
+            f"--scheduler {scheduler}: cannot be reached ({error}); start it with `dask scheduler`"
+        ) from None
 
 
 def _ready(client: Any, needs: Iterable[str]) -> Cluster:
@@ -257,7 +265,8 @@ def _ready(client: Any, needs: Iterable[str]) -> Cluster:
         raise ValueError("the cluster has no worker; start some with `dask worker`")
     for need in needs:
         if not any(need in w.get("resources", {}) for w in workers.values()):
-            raise ValueError(f'no worker offers the resource {need}; start one with --resources "{need}=1"')
+            start = f'`dask worker ADDRESS --resources "{need}=1"`'
+            raise ValueError(f"no worker offers the resource {need}; start one with {start} and use --scheduler")
     client.register_plugin(_leave_interrupts())
     return Cluster(client)
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from datagen.core.types import SPEAKERS, SPLITS, Checked, Speaker, Split, Strict
 from datagen.files import Aside, Folder
-from datagen.schema import SCHEMA, writer_options
+from datagen.schema import SCHEMA, table, writer_options
 from datagen.stages.inputs import Inputs
 from datagen.stages.rows import Provenance, row
 from datagen.store import ShardReport
@@ -98,7 +98,7 @@ def write_rows(sink: Any, rows: Iterable[dict[str, Any]], group_bytes: int) -> I
     """Writes rows as Parquet, passing each on once it is written; never holds more than one row group."""
     with pq.ParquetWriter(sink, SCHEMA, **writer_options()) as writer:
         for group in _groups(rows, group_bytes):
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA), row_group_size=len(group))
+            writer.write_table(table(group), row_group_size=len(group))
             yield from group
 
 

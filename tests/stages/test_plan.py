@@ -6,7 +6,7 @@ from itertools import pairwise
 from unittest.mock import Mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.core.language import PAPER
@@ -53,7 +53,6 @@ def heard_at(segment: Segment, sample: int) -> int | None:
 
 
 @given(plans())
-@settings(max_examples=120)
 def test_no_speech_is_lost_or_said_twice(made: Plan) -> None:
     """Every sample of an utterance is in exactly one piece; of a cut one, exactly those before the cut."""
     for segment in made.timeline.segments:
