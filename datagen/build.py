@@ -78,9 +78,7 @@ class Build:
         found = json.loads(self.out.read(".work/plan.json")) if self.out.exists(".work/plan.json") else None
         mine = self.blueprint.identities
         if found is None and self.out.exists("manifest.json"):
-            raise Taken(
-                f"{self.out.url} holds a dataset without its work folder; choose another folder with --out"
-            )
+            raise Taken(f"{self.out.url} holds a dataset without its work folder; choose another folder with --out")
         if found is not None and found["identities"] != mine:
             other = [s for s in UPSTREAM if found["identities"].get(s) != mine.get(s)]
             if not update:

@@ -36,6 +36,7 @@ SETTINGS = {
         # Signals of some megabytes come and go with every record: keeping their pages halves the system time.
         "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
         "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
     },
 }
 """Of Dask, for the run."""

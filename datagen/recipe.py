@@ -153,10 +153,13 @@ def _kind(key: str, family: str, raw: Any) -> KindConfig:
 
 def language(code: str) -> Language:
     """A language file; RecipeError lists the languages there are."""
-    path = LANGUAGES / f"{code}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in LANGUAGES.glob("*.yaml")))
-        raise RecipeError(f"language {code!r} is unknown; there are: {known}. A new one is one file in datagen/lang")
+    known = {path.stem: path for path in sorted(LANGUAGES.glob("*.yaml"))}
+    if code not in known:
+        there_are = ", ".join(known)
+        raise RecipeError(
+            f"language {code!r} is unknown; there are: {there_are}; a new one is one file in datagen/lang"
+        )
+    path = known[code]
     try:
         return Language.model_validate(load_yaml(path))
     except ValidationError as error:

@@ -51,8 +51,8 @@ def test_numbers_come_back_as_written(number: float) -> None:
         ("a: [1,\n", "x.yaml:2: "),
         ("a: !!python/object:os.system {}", "x.yaml:1: could not determine a constructor"),
         ("? [a]\n: 1", "x.yaml:1: a key must be plain text"),
-        ("- a", "x.yaml:1: the file holds list, not a mapping"),
-        ("", "x.yaml:1: the file holds NoneType, not a mapping"),
+        ("- a", "x.yaml:1: the file holds a list; write a mapping"),
+        ("", "x.yaml:1: the file holds nothing; write a mapping"),
     ],
 )
 def test_mistakes_are_one_line_with_file_and_line(text: str, message: str) -> None:

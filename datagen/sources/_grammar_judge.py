@@ -67,11 +67,13 @@ def _after_assistant(grammar: Grammar, context: Context, text: str) -> tuple[Sta
     target = target_of(grammar, text)
     if not target:
         return ()
-    for states in (context.states, _places(grammar, "assistant", target)):
-        search = Search(grammar, "assistant", target)
-        if after := distinct(search.turns(states)) or distinct(search.cut(states)):
-            return after
-    return ()
+    here = _after_assistant_from(grammar, context.states, target)
+    return here or _after_assistant_from(grammar, _places(grammar, "assistant", target), target)
+
+
+def _after_assistant_from(grammar: Grammar, states: Sequence[State], target: str) -> tuple[State, ...]:
+    search = Search(grammar, "assistant", target)
+    return distinct(search.turns(states)) or distinct(search.cut(states))
 
 
 def _without_openers(grammar: Grammar, text: str) -> list[str]:

@@ -76,14 +76,16 @@ def test_the_folder_is_a_kind() -> None:
 def test_turns_are_restricted() -> None:
     short = make(Config(turns=(2, 4)))
     assert all(isinstance(d, Dialogue) and 2 <= len(d.turns) <= 4 for d in short.read(0, 200, 0))
-    with pytest.raises(ValueError, match="turns: none of 500 walks had .*; widen the range"):
+    with pytest.raises(ValueError, match=r"turns: none of 500 walks had .*; widen the range"):
         make(Config(turns=(900, 999)))
     with pytest.raises(ValueError, match="two rising numbers"):
         Config(turns=(4, 2))
 
 
 def test_a_dialogue_that_cannot_be_found_is_reported_at_its_place(tmp_path: Path) -> None:
-    rare = FOOD.replace("hours:\n", "hours:\n    weight: 0.0001\n    steps:\n").replace("    - user: when", "      - user: when")
+    rare = FOOD.replace("hours:\n", "hours:\n    weight: 0.0001\n    steps:\n").replace(
+        "    - user: when", "      - user: when"
+    )
     rare = rare.replace("    - assistant: we open", "      - assistant: we open")
     source = make(Config(grammar=str(write(tmp_path, food=rare)), turns=(8, 9)))
     assert all(isinstance(d, Dialogue | Unreadable) for d in source.read(0, 20, 0))
@@ -188,7 +190,11 @@ def test_unknown_grammars_and_domains_are_listed() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("<sure>, for which", "<shure>, for which", "mini/food.yaml: topics.order.1.steps.0.assistant: there is no phrase 'shure'; did you mean 'sure'"),
+        (
+            "<sure>, for which",
+            "<shure>, for which",
+            "mini/food.yaml: topics.order.1.steps.0.assistant: there is no phrase 'shure'; did you mean 'sure'",
+        ),
         ("$dish.time", "$dish.tome", "there is no field of slot 'dish' called 'tome'; did you mean 'time'"),
         ("some) $dish", "some) $dihs", "mini/food.yaml: topics.order.0.user: there is no slot 'dihs'"),
         ("flow: bye", "flow: by", "mini/food.yaml: topics.order.4.flow: there is no flow 'by'"),
