@@ -78,6 +78,8 @@ TIMING_NAMES = {
 
 
 class Recipe(BaseModel):
+    """The recipe as the manifest names it."""
+
     name: str
     seed: int
     language: str
@@ -86,12 +88,16 @@ class Recipe(BaseModel):
 
 
 class EngineName(BaseModel):
+    """Something that made the data, and its version."""
+
     role: str
     name: str
     revision: str
 
 
 class SplitFigures(BaseModel):
+    """The size of one split."""
+
     conversations: int
     hours: float
     bytes: int

@@ -188,7 +188,7 @@ class Cluster:
 
         self._client = client
         self._run = uuid.uuid4().hex[:8]  # keys must differ from those of any other run on the same scheduler
-        self._futures: Any = as_completed([], raise_errors=False)
+        self._futures: Any = as_completed([], loop=client.loop, raise_errors=False)
         self._tasks: dict[str, Task] = {}
         self._count = 0
         threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())

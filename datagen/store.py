@@ -67,7 +67,8 @@ class StageFolder:
         """The shard's records, or those whose JSON holds a text (a field with its value), which spares parsing."""
         fs, path = self.folder.path(f"{shard:05d}.jsonl")
         wanted = holding.encode()
-        with fs.open(path, "rb") as lines:
+        file: Any = fs.open(path, "rb")
+        with file as lines:
             for line in lines:
                 if wanted in line:
                     yield model.model_validate_json(line)

@@ -62,10 +62,14 @@ def test_removing_what_is_absent_is_fine(folder: Folder) -> None:
 
 
 def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(folder: Folder) -> None:
+    def broken() -> None:
+        with Aside(folder, "a") as out:
+            out.write(b"half")
+            raise RuntimeError
+
     folder.write("a", b"old")
-    with pytest.raises(RuntimeError), Aside(folder, "a") as out:
-        out.write(b"half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        broken()
     assert folder.read("a") == b"old"
     assert folder.names() == ["a"]
 

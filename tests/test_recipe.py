@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from datagen.blueprint import draw_up
 from datagen.layers import layered
 from datagen.recipe import Recipe, RecipeError, digest, dump, identity_of, language, load, voice_manifest
 from datagen.sources import jsonl
+from tests.helpers import ROOT
 from tests.tiny import voices, write_recipe
 
 
 def refusal(recipe: Path, *overrides: str) -> str:
     """The one line that drawing up a recipe ends in."""
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(RecipeError) as caught:
         draw_up(load(str(recipe), overrides))
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -257,11 +259,8 @@ def test_a_mistake_in_an_override(tmp_path: Path, override: str) -> None:
 
 @given(st.text(max_size=30))
 def test_no_override_ends_in_anything_but_a_recipe_or_a_line(text: str) -> None:
-    path = Path(__file__).parents[1] / "recipes" / "assistant.yaml"
-    try:
-        assert isinstance(load(str(path), [text]), Recipe)
-    except RecipeError as error:
-        assert str(error)
+    with suppress(RecipeError):
+        assert isinstance(load(str(ROOT / "recipes" / "assistant.yaml"), [text]), Recipe)
 
 
 # -- bases -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,7 +82,7 @@ def test_a_commit_that_fails_leaves_no_shard_and_no_litter(
     fs, _ = target.folder.path("x")
     move = type(fs).mv
 
-    def refuse(self: object, source: str, to: str, **options: object) -> None:
+    def refuse(self: Any, source: str, to: str, **options: Any) -> None:
         if to.endswith(f"00000.{fails_at}"):
             raise OSError(errno.ENOSPC, "No space left on device")
         move(self, source, to, **options)

@@ -32,6 +32,8 @@ TOTALS = ("clipped_samples", "fto_clipped", "cues_dropped")
 
 
 class Accumulator(BaseModel):
+    """Base of what is counted up row by row: mutable, no unknown fields."""
+
     model_config = ConfigDict(extra="forbid")
 
 

@@ -86,10 +86,12 @@ def number(value: float, digits: int = 1, unit: str = "") -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
+    """A share of one as people read it."""
     return number(share * 100, digits, "%")
 
 
 def milliseconds(histogram: Histogram, p: float) -> str:
+    """A quantile of a histogram of samples, in whole milliseconds."""
     return number(to_ms(1) * histogram.quantile(p), 0, "ms")
 
 

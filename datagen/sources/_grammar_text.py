@@ -81,7 +81,7 @@ def sound(text: str, silent: frozenset[str] = frozenset()) -> str:
     Words in ``silent`` (hesitations) count as nothing. A space at either end is kept: it separates from neighbours.
 
     >>> sound("Well, it's twenty-five.", frozenset({"well"}))
-    ' its twenty five '
+    'its twenty five '
     """
     flat = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFC", text).replace("'", "").replace("’", "").casefold())
     words = [word for word in flat.split() if word not in silent]

@@ -36,7 +36,7 @@ class Config(KindConfig):
 
     kind: Literal["grammar"] = "grammar"
     grammar: str = "en"
-    """A folder under ``sources/grammars``, or the path of a folder of your own."""
+    """A folder under ``sources/grammars``, or the path of a folder of your own, with a slash in it."""
     domains: tuple[str, ...] = ()
     """Only these domains; empty = all."""
     turns: tuple[int, int] | None = None
