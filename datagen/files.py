@@ -89,12 +89,13 @@ class Aside:
 
     def write(self, content: bytes) -> None:
         self._file.write(content)
-        self._digest.update(content)
+        if self._durable:
+            self._digest.update(content)
         self.size += len(content)
 
     @property
     def sha256(self) -> str:
-        """Of everything written so far."""
+        """Of everything written so far to a durable file."""
         return self._digest.hexdigest()
 
     @property

@@ -40,7 +40,7 @@ class Package(Strict):
     """How the published files are cut."""
 
     file_mb: int = Field(default=256, ge=1)
-    row_group_mb: int = Field(default=32, ge=1, le=100)
+    row_group_mb: int = Field(default=16, ge=1, le=100)
 
 
 class Recipe(Strict):

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -37,8 +38,8 @@ def voices() -> list[dict[str, Any]]:
     ]
 
 
-def dialogue(number: int) -> dict[str, Any]:
-    """One line of a jsonl source: four turns, all numbers different."""
+def dialogue(number: int, turns: int = 4) -> dict[str, Any]:
+    """One line of a jsonl source: up to four turns, different for every number."""
     place = PLACES[number % len(PLACES)]
     texts = (
         f"Hello, I would like to walk to the {place} on day {number}, and I do not know the way.",
@@ -46,8 +47,8 @@ def dialogue(number: int) -> dict[str, Any]:
         "All right, and how long does it take?",
         f"About {number + 3} minutes if you do not stop.",
     )
-    turns = [{"speaker": ("user", "assistant")[i % 2], "text": text} for i, text in enumerate(texts)]
-    return {"id": f"walk-{number:04d}", "domain": "travel", "turns": turns}
+    said = [{"speaker": ("user", "assistant")[i % 2], "text": text} for i, text in enumerate(texts[:turns])]
+    return {"id": f"walk-{number:04d}", "domain": "travel", "turns": said}
 
 
 def write_lines(path: Path, lines: list[Any]) -> Path:
@@ -101,18 +102,37 @@ class Silent:
         self.advanced.append(stage)
 
 
-def make_build(recipe: Path, out: Path, *overrides: str) -> Build:
-    """A build of a recipe file in a folder, not begun."""
+def make_build(recipe: Path, out: Path | str, *overrides: str) -> Build:
+    """A build of a recipe file in a folder or URL, not begun."""
     return Build(draw_up(load(str(recipe), overrides)), Folder(str(out)))
 
 
 def build_here(
-    recipe: Path, out: Path, *overrides: str, update: bool = False, executor: Executor | None = None
+    recipe: Path, out: Path | str, *overrides: str, update: bool = False, executor: Executor | None = None
 ) -> dict[str, Any]:
     """Builds in this process; returns the manifest."""
     job = make_build(recipe, out, *overrides)
     job.claim(update)
     return run(job, executor or Inline(), Silent(), Stop())
+
+
+def published(out: Path) -> dict[str, bytes]:
+    """The Parquet files by name."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("data/*.parquet"))}
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """What must be the same however a run went: the Parquet files, the rejections, and every stage's records."""
+    stages = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob(".work/*/*.jsonl"))}
+    return {**published(out), **stages, "rejected.jsonl": (out / "rejected.jsonl").read_bytes()}
+
+
+def rows(out: Path, split: str = "*") -> list[dict[str, Any]]:
+    """The published rows in order, without the hash of the recipe that made them."""
+    found = [row for path in sorted(out.glob(f"data/{split}-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    for row in found:
+        del row["provenance"]["recipe_hash"]
+    return found
 
 
 @dataclass(frozen=True)

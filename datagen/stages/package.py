@@ -30,7 +30,7 @@ class Config(Strict):
     provenance: Provenance
     file_mb: int = Field(default=256, ge=1)
     """A file is closed when it has reached this size."""
-    row_group_mb: int = Field(default=32, ge=1, le=100)
+    row_group_mb: int = Field(default=16, ge=1, le=100)
     """A row group stays below it where one row does: readers load whole row groups (Hub viewer limit: 286 MiB)."""
 
 
