@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from datagen.blueprint import UPSTREAM, Blueprint
+from datagen.core.types import SPLITS, Split
 from datagen.faults import told
 from datagen.files import Folder
 from datagen.pipeline import Executor, Stop, Task, drive
@@ -242,7 +243,7 @@ def _finish(failures: Mapping[str, BaseException], stop: Stop) -> None:
 
 def _splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures per split."""
-    splits: dict[str, dict[str, Any]] = {}
+    splits: dict[Split, dict[str, Any]] = {}
     for f in files.values():
         split = splits.setdefault(
             f["split"], {"conversations": 0, "hours": 0.0, "bytes": 0, "files": 0, "voices": set()}
@@ -252,7 +253,10 @@ def _splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         split["bytes"] += f["bytes"]
         split["files"] += 1
         split["voices"] |= set(f["voices"])
-    return {n: {**s, "hours": round(s["hours"], 3), "voices": len(s["voices"])} for n, s in splits.items()}
+    return {
+        name: {**s, "hours": round(s["hours"], 3), "voices": len(s["voices"])}
+        for name, s in sorted(splits.items(), key=lambda item: SPLITS.index(item[0]))
+    }
 
 
 def _publish(build: Build, manifest: dict[str, Any], started: float) -> None:

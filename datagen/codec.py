@@ -10,6 +10,9 @@ import soundfile
 from datagen.core.audio import Pcm
 from datagen.core.units import SAMPLE_RATE
 
+STREAMINFO_END = 42
+"""Bytes of the magic word, the block header and the STREAMINFO block (RFC 9639 section 8.2)."""
+
 
 def encode_flac(pcm: Pcm) -> bytes:
     """A mono FLAC file of 16-bit samples; the same samples always give the same bytes (of one libFLAC version)."""
@@ -18,6 +21,22 @@ def encode_flac(pcm: Pcm) -> bytes:
     buffer = BytesIO()
     soundfile.write(buffer, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
+
+
+def num_samples(data: bytes) -> int:
+    """How many samples a FLAC file says it holds; nothing is decoded.
+
+    ValueError when it does not say that it is a mono 16 kHz FLAC of 16 bits.
+    """
+    if data[:4] != b"fLaC" or len(data) < STREAMINFO_END:
+        raise ValueError(f"{len(data)} bytes are no FLAC file; write the row again")
+    packed = int.from_bytes(data[18:26], "big")
+    rate, channels, bits = packed >> 44, (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1
+    if (rate, channels, bits) != (SAMPLE_RATE, 1, 16):
+        raise ValueError(
+            f"audio is {rate} Hz, {channels} channels, {bits} bits; the row holds {SAMPLE_RATE} Hz mono 16"
+        )
+    return packed & (1 << 36) - 1
 
 
 def decode_flac(data: bytes) -> Pcm:

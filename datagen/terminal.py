@@ -73,19 +73,19 @@ class Bars:
         self._progress.update(self._tasks[stage], advance=1, note=note)
         self._left[stage] -= 1
         if not self._left[stage] and not console.is_terminal:
-            console.print(f"{stage}: {note or 'done'}")
+            _line(f"{stage}: {note or 'done'}")
 
 
 def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, update: bool) -> None:
     """Runs a build and prints its summary."""
     job = Build(draw_up(recipe), Folder(out))
     if job.complete():
-        console.print(f"{out} is complete already; nothing to do.")
+        _line(f"{out} is complete already; nothing to do.")
         return summary(out, read_manifest(job.out) or {})
     if not job.blueprint.resources("synthesize"):  # an engine that needs a special worker is not loaded here
         check_voices(recipe)
     job.claim(update)
-    stop = Stop(lambda: console.print("finishing what is running; Ctrl-C again stops at once"))
+    stop = Stop(lambda: _line("finishing what is running; Ctrl-C again stops at once"))
     needs = {need for stage in job.blueprint.configs for need in job.blueprint.resources(stage)}
     try:
         with stop.listening(), cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor, Bars() as bars:
@@ -94,6 +94,11 @@ def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, 
         raise Interrupted("stopped at once; the same command goes on from the last finished shards") from None
     summary(out, manifest)
     return None
+
+
+def _line(text: str = "") -> None:
+    """A line as it is: paths stay whole and brackets are brackets."""
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _table(first: str, *numbers: str) -> Table:
@@ -111,27 +116,27 @@ def summary(out: str, manifest: dict[str, Any]) -> None:
         splits.add_row(
             name, f"{s['conversations']:,}", f"{s['hours']:.2f}", str(s["voices"]), f"{s['bytes'] / 1e6:,.0f}"
         )
-    console.print()
+    _line()
     console.print(splits)
-    console.print()
+    _line()
     _rejections(manifest)
     seconds = "  ".join(f"{stage} {s:.1f}" for stage, s in manifest["seconds_per_stage"].items())
-    console.print(f"worker seconds: {seconds}")
+    console.print(f"worker seconds: {seconds}", markup=False)
     if "wall_seconds" in manifest:
         hours = sum(s["hours"] for s in manifest["splits"].values())
-        console.print(f"{hours:.2f} hours of conversation in {manifest['wall_seconds']:.0f} s")
-    console.print(f"\nlook and listen: {out}/report.html")
-    console.print(f'load:            datasets.load_dataset("{out}")')
+        _line(f"{hours:.2f} hours of conversation in {manifest['wall_seconds']:.0f} s")
+    _line(f"\nlook and listen: {out}/report.html")
+    _line(f'load:            datasets.load_dataset("{out}")')
 
 
 def _rejections(manifest: dict[str, Any]) -> None:
     for stage, count in manifest["counts"].items():
         if count["rejected"]:
-            console.print(f"{stage}: {count['in']} in = {count['out']} out + {count['rejected']} rejected")
+            _line(f"{stage}: {count['in']} in = {count['out']} out + {count['rejected']} rejected")
             for reason, number in list(manifest["rejected_reasons"].get(stage, {}).items())[:5]:
-                console.print(f"  {number:>6} x {reason}", markup=False)
+                _line(f"  {number:>6} x {reason}")
     if not any(count["rejected"] for count in manifest["counts"].values()):
-        console.print("nothing was rejected")
+        _line("nothing was rejected")
 
 
 def plan(recipe: Recipe) -> None:
@@ -145,9 +150,9 @@ def plan(recipe: Recipe) -> None:
             reasons.append(item.reason)
         else:
             total.add(from_timeline(item.timeline))
-    console.print(f"{total.conversations} conversations planned, {refused} refused")
+    _line(f"{total.conversations} conversations planned, {refused} refused")
     for reason in sorted(set(reasons))[:5]:
-        console.print(f"  {reason}", markup=False)
+        _line(f"  {reason}")
     if total.conversations:
         table = Table("figure", "value", box=None, pad_edge=False)
         for name, value in total.rates().model_dump().items():
@@ -165,9 +170,9 @@ def checks(found: Iterable[Check]) -> bool:
     """Prints a line per need; whether all are met."""
     met = True
     for item in found:
-        mark = "[green]ok[/]" if item.found else "[red]missing[/]"
-        console.print(f"{mark:<16} {item.name:<9} ", end="")
-        console.print(item.found or item.remedy, markup=False)
+        mark = "[green]ok     [/]" if item.found else "[red]missing[/]"
+        console.print(f"{mark}  {item.name:<9} ", end="")
+        _line(item.found or item.remedy)
         met = met and bool(item.found)
     return met
 
@@ -175,14 +180,14 @@ def checks(found: Iterable[Check]) -> bool:
 def explain(recipe: Recipe, out: str) -> None:
     """The resolved recipe and what a build in ``out`` would run."""
     blueprint = draw_up(recipe)
-    console.print(dump(recipe), markup=False)
+    _line(dump(recipe))
     table = _table("stage", "identity", "shards", "done")
     complete = Build(blueprint, Folder(out)).complete()
     for stage in blueprint.configs:
         done, shards = _progress(blueprint, Folder(out), stage, complete)
         table.add_row(stage, blueprint.identities[stage][:12], str(shards), str(done))
     console.print(table)
-    console.print(f"{out}: " + ("complete, nothing would run" if complete else "a build runs what is not done"))
+    _line(f"{out}: " + ("complete, nothing would run" if complete else "a build runs what is not done"))
 
 
 def _progress(blueprint: Blueprint, out: Folder, stage: str, complete: bool) -> tuple[int | str, int | str]:
@@ -201,7 +206,7 @@ def status(url: str) -> None:
     out = Folder(url)
     manifest = read_manifest(out)
     if manifest is not None:
-        console.print(f"recipe {manifest['recipe']['name']}: complete")
+        _line(f"recipe {manifest['recipe']['name']}: complete")
         return summary(url, manifest)
     if not out.exists(".work/plan.json"):
         raise ValueError(f"{url}: no build was begun here; start one with `datagen build RECIPE --out {url}`")
@@ -213,9 +218,9 @@ def status(url: str) -> None:
         if stage != "package":
             given, rejected = (sum(r[key] for r in reports) for key in ("given", "rejected"))
             table.add_row(stage, str(len(reports)), str(given), str(rejected))
-    console.print(f"recipe {plan_file['recipe']}: not complete")
+    _line(f"recipe {plan_file['recipe']}: not complete")
     console.print(table)
-    console.print("run the same build command again to go on")
+    _line("run the same build command again to go on")
     return None
 
 

@@ -443,6 +443,19 @@ class Quality(Strict):
     cues_dropped: int
 
 
+class Measured(Strict):
+    """What was measured on the two finished signals."""
+
+    user_peak: float
+    assistant_peak: float
+    longest_zero_run: int
+    """Samples of exact digital silence in a row, in the user's channel."""
+    outside_power: float
+    """Of the assistant's channel where it says nothing, full scale = 1."""
+    click: float
+    """``audio.clicks`` at the worst place where the assistant's speech was parted or cut."""
+
+
 class Rendered(Strict):
     """A plan with its two signals as FLAC and what was realised."""
 
@@ -454,6 +467,7 @@ class Rendered(Strict):
     user_speech_power: float
     assistant_speech_power: float
     clipped_samples: int
+    measured: Measured
     scale: float
     """What the user channel was multiplied with to avoid clipping; 1 = untouched."""
 

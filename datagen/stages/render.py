@@ -25,6 +25,7 @@ from datagen.core.audio import (
     realised_snr_db,
     to_pcm16,
 )
+from datagen.core.checks import measure
 from datagen.core.rng import stream
 from datagen.core.types import Mix, Plan, Rendered, Speaker, Strict, Timeline
 from datagen.core.units import from_ms
@@ -88,6 +89,7 @@ def process(record: Plan, config: Config, inputs: Inputs, put: Put) -> Rendered:
         user_speech_power=signals.user_speech_power,
         assistant_speech_power=signals.assistant_speech_power,
         clipped_samples=signals.clipped_samples,
+        measured=measure(signals.user, signals.assistant, record.timeline),
         scale=signals.scale,
     )
 

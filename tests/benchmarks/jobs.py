@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -92,7 +93,7 @@ def conservation(folder: Path) -> list[Result]:
     counts = manifest(folder / "out")["counts"]
     balanced = all(c["in"] == c["out"] + c["rejected"] for c in counts.values())
     stages = list(counts)
-    chained = all(counts[b]["in"] == counts[a]["out"] for a, b in zip(stages[1:], stages[2:], strict=False))
+    chained = all(counts[b]["in"] == counts[a]["out"] for a, b in pairwise(stages[1:]))
     rejected = sum(c["rejected"] for c in counts.values())
     listed = len((folder / "out" / "rejected.jsonl").read_text().splitlines())
     met = balanced and chained and rejected == listed == 20

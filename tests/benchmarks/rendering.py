@@ -13,10 +13,10 @@ from typing import Any
 from datagen.blueprint import Blueprint, draw_up
 from datagen.codec import encode_flac
 from datagen.core.audio import Pcm
-from datagen.core.types import Blob, Checked, Quality, Rendered, VoicedScript
+from datagen.core.types import Blob, Checked, Measured, Rendered, VoicedScript
 from datagen.recipe import load
 from datagen.stages import plan, render, run_shard
-from datagen.stages.check import measure
+from datagen.stages.check import quality
 from datagen.stages.inputs import Inputs
 from datagen.stages.package import write_rows
 from datagen.stages.rows import row
@@ -26,6 +26,8 @@ from tests.helpers import ROOT
 CONVERSATIONS = 100
 ROUNDS = 5
 NOWHERE = Blob(offset=0, nbytes=0)
+NOTHING = Measured(user_peak=0, assistant_peak=0, longest_zero_run=0, outside_power=0, click=0)
+"""Measuring is the check's work."""
 
 
 @dataclass
@@ -81,7 +83,6 @@ def _rows(
     plan_config, render_config, package = (blueprint.configs[s] for s in ("plan", "render", "package"))
     clips = spoken[0][2].noise_clips
     levels = [clip.levels for clip in clips.values()]
-    quality: Quality | None = None
     for record, utterances, inputs in spoken:
         planned = plan.plan(record, plan_config, levels)  # type: ignore[arg-type]
         noise = [inputs.noise(clips[b.clip], b.clip_start, b.end - b.start) for b in planned.mix.noise]
@@ -96,10 +97,10 @@ def _rows(
             user_speech_power=signals.user_speech_power,
             assistant_speech_power=signals.assistant_speech_power,
             clipped_samples=signals.clipped_samples,
+            measured=NOTHING,
             scale=signals.scale,
         )
-        checked = Checked(rendered=rendered, quality=quality or measure(signals.user, signals.assistant, rendered))
-        quality = checked.quality  # measuring is the check's work, so any figures do for the other rows
+        checked = Checked(rendered=rendered, quality=quality(rendered))
         yield row(checked, flac, clips, package.profile, package.provenance, "")  # type: ignore[attr-defined]
         began = time.process_time()
         for pcm in (signals.user, signals.assistant):
