@@ -21,6 +21,8 @@ from datagen.faults import is_fatal
 RETRIES = 2
 """Times a task is run again after an error that may pass (a lost connection, a worker that died)."""
 NO_WORKERS_TIMEOUT_S = 120
+FIRST_WORKER_TIMEOUT_S = 30
+"""Schedulers are often there before their workers."""
 KEPT_BYTES = 256 << 20
 """Freed memory a worker keeps for its next record."""
 SETTINGS = {
@@ -70,18 +72,29 @@ class Executor(Protocol):
 
 
 class Stop:
-    """The two-stage Ctrl-C: the first lets running tasks finish, the second ends at once."""
+    """The two-stage Ctrl-C: the first lets running tasks finish, the second ends at once, more do not disturb that."""
 
     def __init__(self, told: Callable[[], None] = lambda: None) -> None:
         """``told`` is called when the first comes."""
         self.asked = False
-        self._told = told
+        self._told, self._over = told, False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._over:
+            return
         if self.asked:
+            self._over = True
             raise KeyboardInterrupt
         self.asked = True
         self._told()
+
+    @contextmanager
+    def minding(self) -> Iterator[None]:
+        """Where an interrupt counts; after it the processes are being closed, which must not stop halfway."""
+        try:
+            yield
+        finally:
+            self._over = True
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -261,9 +274,12 @@ def _connected(scheduler: str) -> Any:
 
 def _ready(client: Any, needs: Iterable[str]) -> Cluster:
     """The executor of a client whose workers leave Ctrl-C to the driver."""
+    try:
+        client.wait_for_workers(1, timeout=FIRST_WORKER_TIMEOUT_S)
+    except TimeoutError:
+        message = f"the cluster has had no worker for {FIRST_WORKER_TIMEOUT_S} s; start some with `dask worker`"
+        raise ValueError(message) from None
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    if not workers:
-        raise ValueError("the cluster has no worker; start some with `dask worker`")
     for need in needs:
         if not any(need in w.get("resources", {}) for w in workers.values()):
             start = f'`dask worker ADDRESS --resources "{need}=1"`'

@@ -88,7 +88,12 @@ def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, 
     stop = Stop(lambda: _line("finishing what is running; Ctrl-C again stops at once"))
     needs = {need for stage in job.blueprint.configs for need in job.blueprint.resources(stage)}
     try:
-        with stop.listening(), cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor, Bars() as bars:
+        with (
+            stop.listening(),
+            cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor,
+            stop.minding(),
+            Bars() as bars,
+        ):
             manifest = run(job, executor, bars, stop)
     except KeyboardInterrupt:
         raise Interrupted("stopped at once; the same command goes on from the last finished shards") from None

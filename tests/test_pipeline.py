@@ -211,6 +211,10 @@ class FakeClient:
     def __init__(self, *workers: dict[str, float]) -> None:
         self._workers = {str(n): {"nthreads": 2, "resources": offers} for n, offers in enumerate(workers)}
 
+    def wait_for_workers(self, number: int, timeout: float) -> None:
+        if len(self._workers) < number:
+            raise TimeoutError
+
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
         assert n_workers == -1, "by default Dask names five workers only"
         return {"workers": self._workers}
@@ -220,7 +224,7 @@ class FakeClient:
 
 
 def test_a_cluster_that_cannot_do_the_work_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no worker; start some with"):
+    with pytest.raises(ValueError, match="has had no worker for 30 s; start some with"):
         _ready(FakeClient(), [])
     with pytest.raises(ValueError, match=r'no worker offers the resource GPU; start one with .*--resources "GPU=1"'):
         _ready(FakeClient({}, {"TPU": 1}), ["GPU"])

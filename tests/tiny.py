@@ -65,7 +65,7 @@ def recipe_keys() -> dict[str, Any]:
         "language": "en",
         "conversations": CONVERSATIONS,
         "conversations_per_shard": 4,
-        "splits": {"train": 0.5, "validation": 0.25, "test": 0.25},
+        "splits": {"train": 0.4, "validation": 0.3, "test": 0.3},
         "source": {"kind": "jsonl", "path": "dialogues.jsonl", "language": "en", "licence": "CC0-1.0"},
         "tts": {"kind": "espeak"},
         "voices": "voices.yaml",

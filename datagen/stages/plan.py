@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, SerializeAsAny
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from datagen.core.distributions import draw
 from datagen.core.language import Timing
@@ -43,6 +43,12 @@ class Margins(Strict):
     min_s: float = Field(default=3.0, gt=0)
     max_s: float = Field(default=180.0, gt=0)
     """RelayS2S section 3.2: 3 seconds to 3 minutes."""
+
+    @model_validator(mode="after")
+    def _possible_length(self) -> Self:
+        if self.min_s > self.max_s:
+            raise ValueError(f"min_s {self.min_s:g} is above max_s {self.max_s:g}; nothing would be left")
+        return self
 
 
 class Config(Strict):
