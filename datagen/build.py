@@ -18,13 +18,13 @@ from datagen.blueprint import UPSTREAM, Blueprint
 from datagen.core.types import SPLITS, Split
 from datagen.faults import told
 from datagen.files import Folder
-from datagen.pipeline import Executor, Stop, Task, drive
 from datagen.recipe import code_version, dump
 from datagen.schema import SCHEMA_VERSION
 from datagen.stages import RECORD_STAGES, run_shard
 from datagen.stages.package import FilePlan, plan_files, write_file
 from datagen.store import ShardReport, StageFolder
 from datagen.tally import Tally
+from datagen.tasks import Executor, Stop, Task, drive
 
 PUBLISHED = ("manifest.json", "data", "README.md", "report.html", "statistics.json", "rejected.jsonl")
 """What a build leaves for its user besides the resolved recipe; the manifest goes first and comes last."""

@@ -133,7 +133,7 @@ def main() -> None:
     from datagen.build import BuildError, Interrupted, Taken
 
     try:
-        app()
+        app(prog_name="datagen")
     except (Interrupted, KeyboardInterrupt) as error:
         fail(str(error) or "stopped", 130)
     except BuildError as error:

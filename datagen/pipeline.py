@@ -1,25 +1,18 @@
-"""The only module that knows Dask: runs tasks in the order their inputs allow, here or on a cluster.
-
-Tasks go through a window of two per worker thread, so nothing is assigned long before it can run; the furthest stage
-goes first, so intermediate results stay few. What a task returns is a small report; rows stay on disk.
-"""
+"""The only module that knows Dask: an executor on worker processes here or on a standing cluster."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from types import FrameType
-from typing import Any, Protocol
+from queue import Empty, Queue
+from typing import Any
 
-from datagen.faults import is_fatal
+from datagen.tasks import Executor, Task
 
-RETRIES = 2
-"""Times a task is run again after an error that may pass (a lost connection, a worker that died)."""
 NO_WORKERS_TIMEOUT_S = 120
 FIRST_WORKER_TIMEOUT_S = 30
 """Schedulers are often there before their workers."""
@@ -44,165 +37,14 @@ SETTINGS = {
 """Of Dask, for the run."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """One call on one shard."""
-
-    key: str
-    stage: str
-    call: Callable[..., Any] = field(compare=False)
-    args: tuple[Any, ...] = field(compare=False)
-    after: frozenset[str] = frozenset()
-    """Keys of the tasks whose output it reads."""
-    rank: tuple[int, ...] = (0,)
-    """Lower goes first among the tasks that could run."""
-    resources: tuple[tuple[str, float], ...] = ()
-
-
-class Executor(Protocol):
-    """Runs tasks somewhere."""
-
-    window: int
-
-    def submit(self, task: Task) -> None: ...
-
-    def next(self) -> tuple[Task, Any]:
-        """The next finished task with its result, or with the exception it ended in."""
-        ...
-
-
-class Stop:
-    """The two-stage Ctrl-C: the first lets running tasks finish, the second ends at once, more do not disturb that."""
-
-    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
-        """``told`` is called when the first comes."""
-        self.asked = False
-        self._told, self._over = told, False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._over:
-            return
-        if self.asked:
-            self._over = True
-            raise KeyboardInterrupt
-        self.asked = True
-        self._told()
-
-    @contextmanager
-    def minding(self) -> Iterator[None]:
-        """Where an interrupt counts; after it the processes are being closed, which must not stop halfway."""
-        try:
-            yield
-        finally:
-            self._over = True
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Takes over SIGINT for a while; does nothing outside the main thread."""
-        try:
-            before = signal.signal(signal.SIGINT, self)
-        except ValueError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-def drive(
-    tasks: Sequence[Task],
-    executor: Executor,
-    on_done: Callable[[Task, Any], None],
-    stop: Stop,
-) -> dict[str, BaseException]:
-    """Runs all tasks; returns the errors of those that failed for good.
-
-    A failed task is run again ``RETRIES`` times; what depends on it is not run, everything else is. A fatal error
-    (the disk is full) ends the run after the running tasks.
-    """
-    queue = _Queue(tasks)
-    failures: dict[str, BaseException] = {}
-    attempts: dict[str, int] = {}
-    running = 0
-    while True:
-        while running < executor.window and not stop.asked and (task := queue.pop()):
-            executor.submit(task)
-            running += 1
-        if not running:
-            return failures
-        task, result = executor.next()
-        running -= 1
-        if not isinstance(result, BaseException):
-            on_done(task, result)
-            queue.finished(task)
-            continue
-        attempts[task.key] = attempts.get(task.key, 0) + 1
-        if is_fatal(result):
-            failures[task.key] = result
-            stop.asked = True
-        elif attempts[task.key] > RETRIES:
-            failures[task.key] = result
-        else:
-            queue.push(task)
-
-
-class _Queue:
-    """Tasks whose inputs are ready, best rank first."""
-
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._ready: list[tuple[tuple[int, ...], str]] = []
-        self._tasks = {task.key: task for task in tasks}
-        self._waiting = {key: set(task.after) & set(self._tasks) for key, task in self._tasks.items()}
-        self._readers: dict[str, list[str]] = {}
-        for key, needs in self._waiting.items():
-            for need in needs:
-                self._readers.setdefault(need, []).append(key)
-            if not needs:
-                self.push(self._tasks[key])
-
-    def push(self, task: Task) -> None:
-        heappush(self._ready, (task.rank, task.key))
-
-    def pop(self) -> Task | None:
-        return self._tasks[heappop(self._ready)[1]] if self._ready else None
-
-    def finished(self, task: Task) -> None:
-        for reader in self._readers.get(task.key, ()):
-            self._waiting[reader].discard(task.key)
-            if not self._waiting[reader]:
-                self.push(self._tasks[reader])
-
-
-class Inline:
-    """Runs tasks in this process, one after the other: for tests, profiling and small things."""
-
-    window = 1
-
-    def __init__(self) -> None:
-        self._tasks: list[Task] = []
-
-    def submit(self, task: Task) -> None:
-        self._tasks.append(task)
-
-    def next(self) -> tuple[Task, Any]:
-        task = self._tasks.pop(0)
-        try:
-            return task, task.call(*task.args)
-        except Exception as error:  # the shard boundary: the driver decides what becomes of it
-            return task, error
-
-
 class Cluster:
-    """Runs tasks on a Dask cluster."""
+    """Runs tasks on a Dask cluster, two per thread at a time."""
 
     def __init__(self, client: Any) -> None:
-        from dask.distributed import as_completed
-
         self._client = client
         self._run = uuid.uuid4().hex[:8]  # keys must differ from those of any other run on the same scheduler
-        self._futures: Any = as_completed([], loop=client.loop, raise_errors=False)
         self._tasks: dict[str, Task] = {}
+        self._done: Queue[Any] = Queue()
         self._count = 0
         threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
         self.window = max(2 * threads, 2)
@@ -218,13 +60,23 @@ class Cluster:
             priority=-task.rank[0],
         )
         self._tasks[future.key] = task
-        self._futures.add(future)
+        future.add_done_callback(self._done.put)
 
     def next(self) -> tuple[Task, Any]:
-        future = next(self._futures)
+        """See Executor. ConnectionError when the scheduler is gone, which would never give an answer."""
+        future = None
+        while future is None:
+            try:
+                future = self._done.get(timeout=1)
+            except Empty:
+                pass
+            if self._client.status != "running":
+                raise ConnectionError("the scheduler cannot be reached any more")
         task = self._tasks.pop(future.key)
-        error = future.exception() if future.status == "error" else None
-        result = future.result() if future.status == "finished" else error or RuntimeError(f"{task.key}: lost")
+        try:
+            result = future.result()
+        except Exception as error:  # the shard boundary, as in Inline
+            result = error
         future.release()
         return task, result
 
@@ -235,8 +87,6 @@ def cluster(workers: int, scheduler: str | None, needs: Iterable[str] = ()) -> I
 
     ValueError when the cluster cannot be reached, has no worker, or offers none of the ``needs`` (resources).
     """
-    import logging
-
     from dask import config  # type: ignore[reportPrivateImportUsage]
     from dask.distributed import Client, LocalCluster
 
@@ -260,6 +110,8 @@ def _connected(scheduler: str) -> Any:
     """A client of a running scheduler; ValueError when there is none."""
     from dask.distributed import Client
 
+    for name in ("distributed", "distributed.client"):  # what they would print is said in one line instead
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if "://" in scheduler:
             return Client(scheduler, timeout="20s")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from datagen.blueprint import Blueprint
-from datagen.core.types import Annotated, Blob, Dialogue, Plan, Unreadable, Utterance, VoicedScript
+from datagen.core.records import Plan, Utterance, VoicedScript
+from datagen.core.types import Annotated, Blob, Dialogue, Unreadable
 from datagen.core.units import from_ms
 from datagen.core.words import estimate_words
 from datagen.stages import annotate, ingest, plan, reason_of, synthesize

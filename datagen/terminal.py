@@ -25,10 +25,11 @@ from datagen.core.summary import Summary
 from datagen.core.turntaking import from_timeline
 from datagen.core.types import Unreadable
 from datagen.files import Folder
-from datagen.pipeline import Stop, cluster
+from datagen.pipeline import cluster
 from datagen.preflight import Check, check_voices
 from datagen.recipe import Recipe, dump
 from datagen.store import ShardReport, StageFolder
+from datagen.tasks import Stop
 
 console = Console(highlight=False)
 

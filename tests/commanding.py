@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from datagen import cli, terminal
-from datagen.pipeline import Executor, Inline
+from datagen.tasks import Executor, Inline
 from tests.tiny import dialogue, write_recipe
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from datagen.core.audio import Pcm, active_power, from_pcm16, peak
 from datagen.core.mixing import Blocks, Levels
-from datagen.core.types import Plan, Timeline, VoicedScript
+from datagen.core.records import Plan, Timeline, VoicedScript
 from datagen.core.units import SAMPLE_RATE
 from datagen.kinds import KindConfig
 from datagen.stages import plan, render

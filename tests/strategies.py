@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 from datagen.core.distributions import Distribution, Fixed, Lognormal, Quantiles, Uniform
 from datagen.core.language import PAPER, Language, Timing
 from datagen.core.mixing import Blocks, Levels
+from datagen.core.records import Plan, Utterance, VoicedScript
 from datagen.core.rng import stream
-from datagen.core.types import (
-    SPEAKERS,
-    Dialogue,
-    Place,
-    Plan,
-    Script,
-    Turn,
-    Utterance,
-    Voice,
-    VoicedScript,
-    Word,
-)
+from datagen.core.types import SPEAKERS, Dialogue, Place, Script, Turn, Voice, Word
 from datagen.core.words import estimate_words
 from datagen.kinds import KindConfig, Phenomenon, make
 from datagen.llm.rules import Rules

@@ -13,8 +13,8 @@ import pytest
 
 from datagen.build import BuildError, Interrupted, run
 from datagen.files import Aside
-from datagen.pipeline import Inline, Stop, Task
 from datagen.stages import module_of
+from datagen.tasks import Inline, Stop, Task
 from tests.building import Spy, clean, litter, no_pictures, small
 from tests.tiny import Silent, build_here, contents, make_build
 

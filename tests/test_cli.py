@@ -18,8 +18,8 @@ import yaml
 
 from datagen import kinds, terminal
 from datagen.files import Aside
-from datagen.pipeline import Executor, Inline, Task
 from datagen.recipe import load
+from datagen.tasks import Executor, Inline, Task
 from tests.commanding import Command, datagen, refused, small
 from tests.helpers import ROOT
 from tests.tiny import dialogue, voices, write_lines

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from datagen.build import Interrupted, run
-from datagen.pipeline import Inline, Stop, Task
+from datagen.tasks import Inline, Stop, Task
 from tests.commanding import Command, Said, datagen, refused, small
 from tests.tiny import Silent, Tiny, build_here, built, dialogue, make_build, write_lines
 

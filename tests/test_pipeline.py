@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.pipeline import RETRIES, Cluster, Executor, Inline, Stop, Task, _ready, cluster, drive
+from datagen.pipeline import Cluster, _ready, cluster
+from datagen.tasks import RETRIES, Executor, Inline, Stop, Task, drive
 
 
 class Flaky:

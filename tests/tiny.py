@@ -19,9 +19,9 @@ import yaml
 from datagen.blueprint import draw_up
 from datagen.build import Build, run
 from datagen.files import Folder
-from datagen.pipeline import Executor, Inline, Stop
 from datagen.recipe import load
 from datagen.store import ShardReport
+from datagen.tasks import Executor, Inline, Stop
 
 CONVERSATIONS = 12
 VARIANTS = {"train": ("m1", "f2"), "validation": ("m3", "f1"), "test": ("m7", "f4")}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from datagen.core.audio import FULL_SCALE, Pcm, clicks, from_pcm16, longest_zero_run, power
-from datagen.core.types import Measured, Segment, Timeline
+from datagen.core.records import Measured, Segment, Timeline
 from datagen.core.units import from_ms
 
 _AROUND = from_ms(20)

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from datagen.core.audio import from_db
-from datagen.core.types import Mix, NoiseBlock, Speaker, Strict, Utterance
+from datagen.core.records import Mix, NoiseBlock, Utterance
+from datagen.core.types import Speaker, Strict
 from datagen.core.units import SAMPLE_RATE
 
 

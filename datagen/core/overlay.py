@@ -6,8 +6,9 @@ next words. What does not fit raises ``Unfit``; it is never squeezed in.
 
 from __future__ import annotations
 
+from datagen.core.records import Dropped, Event, Segment, Timeline, Transition
 from datagen.core.timeline import Draft, Layout, Unfit, place
-from datagen.core.types import Dropped, Event, Segment, Speaker, Strict, Timeline, Transition
+from datagen.core.types import Speaker, Strict
 from datagen.core.units import FRAME_SAMPLES
 
 OWN_MARGIN = 4 * FRAME_SAMPLES

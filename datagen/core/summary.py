@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.core.histogram import Histogram
+from datagen.core.records import SegmentKind
 from datagen.core.turntaking import Conversation, Onset, Span, Transfer, onsets, pauses, simultaneous, transfers, units
-from datagen.core.types import SPEAKERS, SegmentKind, Speaker, Strict, other
+from datagen.core.types import SPEAKERS, Speaker, Strict, other
 from datagen.core.units import SAMPLE_RATE, from_ms
 
 DYAD_TRANSFERS = 3

@@ -15,17 +15,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from datagen.core.types import (
-    Event,
-    Piece,
-    Segment,
-    SegmentKind,
-    Speaker,
-    Strict,
-    Transition,
-    Utterance,
-    Word,
-)
+from datagen.core.records import Event, Piece, Segment, SegmentKind, Transition, Utterance
+from datagen.core.types import Speaker, Strict, Word
 
 
 class Unfit(ValueError):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from datagen.core.types import SPEAKERS, Event, SegmentKind, Speaker, Timeline
+from datagen.core.records import Event, SegmentKind, Timeline
+from datagen.core.types import SPEAKERS, Speaker
 from datagen.core.units import SAMPLE_RATE, from_ms
 
 PAUSE_SAMPLES = from_ms(200)

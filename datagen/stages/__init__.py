@@ -13,7 +13,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from datagen.core.types import Checked, Dialogue, Ingested, Strict, Unreadable
+from datagen.core.records import Checked
+from datagen.core.types import Dialogue, Ingested, Strict, Unreadable
 from datagen.files import Folder
 from datagen.stages.inputs import Inputs
 from datagen.stages.journal import Journal

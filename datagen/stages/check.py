@@ -8,8 +8,9 @@ from __future__ import annotations
 from datagen.codec import decode_flac, num_samples
 from datagen.core.audio import db
 from datagen.core.checks import measure
+from datagen.core.records import Checked, Quality, Rendered
 from datagen.core.rng import key
-from datagen.core.types import Checked, Quality, Rendered, Strict
+from datagen.core.types import Strict
 from datagen.core.units import from_ms
 from datagen.stages.inputs import Inputs, Put
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from datagen.core.types import SPEAKERS, SPLITS, Checked, Speaker, Split, Strict
+from datagen.core.records import Checked
+from datagen.core.types import SPEAKERS, SPLITS, Speaker, Split, Strict
 from datagen.files import Aside, Folder
 from datagen.schema import SCHEMA, table, writer_options
 from datagen.stages.inputs import Inputs

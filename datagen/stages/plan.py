@@ -12,9 +12,10 @@ from datagen.core.distributions import draw
 from datagen.core.language import Timing
 from datagen.core.mixing import Blocks, ClipLevels, Levels, plan_mix
 from datagen.core.overlay import Scene, finish
+from datagen.core.records import Dropped, Plan, Timeline, Utterance, VoicedScript
 from datagen.core.rng import stream
 from datagen.core.timeline import Layout, Unfit, assemble, lay
-from datagen.core.types import Cue, Dropped, Plan, Script, Strict, Timeline, Utterance, VoicedScript
+from datagen.core.types import Cue, Script, Strict
 from datagen.core.units import from_ms, to_seconds
 from datagen.kinds import KindConfig, Phenomenon, make
 from datagen.stages.inputs import Inputs, Put

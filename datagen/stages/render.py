@@ -26,8 +26,9 @@ from datagen.core.audio import (
     to_pcm16,
 )
 from datagen.core.checks import measure
+from datagen.core.records import Mix, Plan, Rendered, Timeline
 from datagen.core.rng import stream
-from datagen.core.types import Mix, Plan, Rendered, Speaker, Strict, Timeline
+from datagen.core.types import Speaker, Strict
 from datagen.core.units import from_ms
 from datagen.stages.inputs import Inputs, Put
 

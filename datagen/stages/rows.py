@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from datagen.core.types import Checked, Segment, Speaker, Strict, Voice
+from datagen.core.records import Checked, Segment
+from datagen.core.types import Speaker, Strict, Voice
 from datagen.core.units import SAMPLE_RATE, to_seconds
 from datagen.stages.inputs import NoiseClip
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pydantic import Field, SerializeAsAny
 
 from datagen.core.audio import active_power, from_pcm16, peak
+from datagen.core.records import Utterance, VoicedScript
 from datagen.core.rng import key, stream
-from datagen.core.types import Annotated, Script, Speaker, Split, Strict, Utterance, Voice, VoicedScript
+from datagen.core.types import Annotated, Script, Speaker, Split, Strict, Voice
 from datagen.kinds import Engine, KindConfig, make
 from datagen.stages.inputs import Inputs, Put
 

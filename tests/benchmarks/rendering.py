@@ -13,7 +13,8 @@ from typing import Any
 from datagen.blueprint import Blueprint, draw_up
 from datagen.codec import encode_flac
 from datagen.core.audio import Pcm
-from datagen.core.types import Blob, Checked, Measured, Rendered, VoicedScript
+from datagen.core.records import Checked, Measured, Rendered, VoicedScript
+from datagen.core.types import Blob
 from datagen.recipe import load
 from datagen.stages import plan, render, run_shard
 from datagen.stages.check import quality

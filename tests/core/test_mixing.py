@@ -22,8 +22,9 @@ from datagen.core.mixing import (
     plan_mix,
     speech_gain,
 )
+from datagen.core.records import NoiseBlock, Utterance
 from datagen.core.rng import stream
-from datagen.core.types import NoiseBlock, Speaker, Utterance, Word
+from datagen.core.types import Speaker, Word
 from datagen.core.units import SAMPLE_RATE
 
 SECONDS = st.integers(1, 200).map(lambda n: n / 10)

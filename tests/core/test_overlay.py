@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.core.overlay import OWN_MARGIN, Scene, add_backchannel, finish
+from datagen.core.records import Dropped, Utterance
 from datagen.core.timeline import Layout, Unfit, assemble, lay
-from datagen.core.types import Cue, Dropped, Speaker, Utterance, other
+from datagen.core.types import Cue, Speaker, other
 from datagen.core.units import FRAME_SAMPLES, from_ms
 from tests.strategies import word_times
 

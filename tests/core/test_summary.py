@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from datagen.core.distributions import Quantiles
 from datagen.core.histogram import distance, distance_to_points
+from datagen.core.records import Event, SegmentKind
 from datagen.core.rng import stream
 from datagen.core.summary import Summary
 from datagen.core.turntaking import Conversation, Span
-from datagen.core.types import Event, SegmentKind, Speaker
+from datagen.core.types import Speaker
 
 MS, SECOND, MINUTE = 16, 16_000, 960_000
 PEOPLE = ((0.0, -600.0), (0.1, -80.0), (0.25, 70.0), (0.5, 250.0), (0.75, 540.0), (0.9, 890.0), (1.0, 2000.0))

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datagen.core.records import Utterance
 from datagen.core.timeline import Layout, Mark, Unfit, assemble, audible, cut, insert_silence, lay, place
-from datagen.core.types import SPEAKERS, Speaker, Utterance, Word
+from datagen.core.types import SPEAKERS, Speaker, Word
 from tests.strategies import texts, word_times
 
 SILENCES = st.sampled_from([0, 1, 80, 3200])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datagen.core.records import Event, Piece, Segment, SegmentKind, Timeline
 from datagen.core.turntaking import (
     Conversation,
     Span,
@@ -18,7 +19,7 @@ from datagen.core.turntaking import (
     transfers,
     units,
 )
-from datagen.core.types import Event, Piece, Segment, SegmentKind, Speaker, Timeline, Word
+from datagen.core.types import Speaker, Word
 
 MS = 16
 KINDS: tuple[SegmentKind, ...] = ("turn", "backchannel")

@@ -7,24 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from datagen.core.records import Event, NoiseBlock, Piece, Segment, Timeline, Transition, Utterance, VoicedScript
 from datagen.core.types import (
     MAX_TURN_CHARACTERS,
     Annotated,
     Cue,
     Dialogue,
-    Event,
     Ingested,
-    NoiseBlock,
-    Piece,
     Place,
     Script,
-    Segment,
     Speaker,
-    Timeline,
-    Transition,
     Turn,
-    Utterance,
-    VoicedScript,
     Word,
     other,
     uncapitalised,

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from datagen.core.language import PAPER
 from datagen.core.overlay import Scene
+from datagen.core.records import Plan
 from datagen.core.rng import stream
 from datagen.core.timeline import Unfit, assemble, cut, lay
-from datagen.core.types import Cue, Dialogue, Plan, Script, other
+from datagen.core.types import Cue, Dialogue, Script, other
 from datagen.core.units import from_ms
 from datagen.phenomena.backchannel import Config, make
 from datagen.stages import plan

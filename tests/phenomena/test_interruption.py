@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.core.distributions import Fixed
+from datagen.core.records import Utterance
 from datagen.core.rng import stream
 from datagen.core.timeline import Unfit, lay
-from datagen.core.types import Cue, Dialogue, Script, Utterance
+from datagen.core.types import Cue, Dialogue, Script
 from datagen.core.units import from_ms
 from datagen.phenomena.interruption import MIN_CUT, Config, make
 from datagen.stages import plan

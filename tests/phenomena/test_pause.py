@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.core.overlay import Scene
+from datagen.core.records import Plan
 from datagen.core.rng import stream
 from datagen.core.timeline import assemble, lay
-from datagen.core.types import Dialogue, Plan, Script
+from datagen.core.types import Dialogue, Script
 from datagen.core.units import from_ms
 from datagen.phenomena.pause import Config, make
 from datagen.stages import plan

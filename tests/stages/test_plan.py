@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from datagen.core.language import PAPER
 from datagen.core.mixing import ClipLevels
 from datagen.core.overlay import OWN_MARGIN
+from datagen.core.records import Event, Piece, Plan, Segment, Utterance, VoicedScript
 from datagen.core.turntaking import from_timeline, transfers
-from datagen.core.types import Cue, Event, Piece, Plan, Segment, Utterance, VoicedScript, other
+from datagen.core.types import Cue, other
 from datagen.core.units import from_ms
 from datagen.kinds import KindConfig
 from datagen.phenomena import backchannel, interruption, pause
