@@ -65,6 +65,14 @@ class Blueprint:
         family, config = families[stage]
         return dict(getattr(kinds.module(family, config.kind), "RESOURCES", {}))
 
+    def needs(self) -> dict[str, float]:
+        """The most that any stage asks of a worker, by resource."""
+        most: dict[str, float] = {}
+        for stage in self.configs:
+            for name, amount in self.resources(stage).items():
+                most[name] = max(amount, most.get(name, 0.0))
+        return most
+
 
 def draw_up(recipe: Recipe) -> Blueprint:
     """The blueprint of a recipe; ValueError when something it names is not there."""

@@ -71,27 +71,40 @@ class Build:
             return False
         return all(self.out.size(name) == figures["bytes"] for name, figures in manifest["files"].items())
 
+    def begun_otherwise(self) -> str:
+        """The first stage in which the plan that the folder was begun with differs; empty where none does."""
+        found = read_plan(self.out)
+        if found is None or found["identities"] == self.blueprint.identities:
+            return ""
+        mine = self.blueprint.identities
+        return next((s for s in UPSTREAM if found["identities"].get(s) != mine.get(s)), "ingest")
+
     def claim(self, update: bool) -> None:
-        """Makes the folder this build's own; BuildError when it belongs to another plan.
+        """Makes the folder this build's own; Taken when it belongs to another plan or to something else.
 
         With ``update`` the folder is taken over: finished stages of equal identity are kept, others removed.
         """
-        found = json.loads(self.out.read(".work/plan.json")) if self.out.exists(".work/plan.json") else None
-        mine = self.blueprint.identities
-        if found is None and self.out.exists("manifest.json"):
-            raise Taken(f"{self.out.url} holds a dataset without its work folder; choose another folder with --out")
-        if found is not None and found["identities"] != mine:
-            other = [s for s in UPSTREAM if found["identities"].get(s) != mine.get(s)]
+        url, found = self.out.url, read_plan(self.out)
+        strange = [name for name in (*PUBLISHED, "recipe.yaml") if found is None and self.out.exists(name)]
+        if strange:
+            what = "a dataset without its work folder" if "manifest.json" in strange else f"another {strange[0]}"
+            raise Taken(f"{url} holds {what}; choose another folder with --out")
+        if found is not None and (other := self.begun_otherwise()):
             if not update:
                 raise Taken(
-                    f"{self.out.url} was begun with another plan (recipe {found['recipe']!r}, different from stage "
-                    f"{other[0]} on); choose another folder with --out, or take this one over with --update"
+                    f"{url} was begun with another plan (recipe {found['recipe']!r}, different from stage "
+                    f"{other} on); choose another folder with --out, or take this one over with --update"
                 )
             self._remove_other()
-        for folder in (self.out, self.out.sub("data"), *(self.stage(name).folder for name in mine)):
+        for folder in (self.out, self.out.sub("data"), *(self.stage(s).folder for s in self.blueprint.configs)):
             folder.sweep()
-        self.out.write(".work/plan.json", json.dumps({"recipe": self.blueprint.recipe.name, "identities": mine}))
+        self.out.write(".work/plan.json", json.dumps(self._plan()))
         self.out.write("recipe.yaml", f"# Resolved: every default written out.\n{dump(self.blueprint.recipe)}")
+
+    def _plan(self) -> dict[str, Any]:
+        blueprint = self.blueprint
+        shards = {stage: blueprint.num_shards(stage) for stage in blueprint.configs if stage != "package"}
+        return {"recipe": blueprint.recipe.name, "identities": blueprint.identities, "shards": shards}
 
     def _remove_other(self) -> None:
         for name in PUBLISHED:
@@ -100,6 +113,11 @@ class Build:
         for name in self.work.names():
             if name not in {*mine, "plan.json"}:
                 self.work.remove(name)
+
+
+def read_plan(out: Folder) -> dict[str, Any] | None:
+    """What the folder was begun with: the recipe's name, and the stages' identities and shards."""
+    return json.loads(out.read(".work/plan.json")) if out.exists(".work/plan.json") else None
 
 
 def read_manifest(out: Folder) -> dict[str, Any] | None:

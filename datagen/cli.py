@@ -44,7 +44,7 @@ def build(
     ] = None,
     limit: Limit = None,
     update: Annotated[
-        bool, typer.Option(help="Take over a folder begun with another plan, reusing what fits.")
+        bool, typer.Option("--update", help="Take over a folder begun with another plan, reusing what fits.")
     ] = False,
 ) -> None:
     """Build the dataset. Interrupted or killed, the same command goes on where it stopped."""

@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from queue import Empty, Queue
 from typing import Any
 
@@ -66,10 +66,8 @@ class Cluster:
         """See Executor. ConnectionError when the scheduler is gone, which would never give an answer."""
         future = None
         while future is None:
-            try:
+            with suppress(Empty):
                 future = self._done.get(timeout=1)
-            except Empty:
-                pass
             if self._client.status != "running":
                 raise ConnectionError("the scheduler cannot be reached any more")
         task = self._tasks.pop(future.key)
@@ -82,10 +80,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster(workers: int, scheduler: str | None, needs: Iterable[str] = ()) -> Iterator[Executor]:
+def cluster(workers: int, scheduler: str | None, needs: Mapping[str, float]) -> Iterator[Executor]:
     """An executor on ``workers`` local processes, or on the cluster a scheduler address or file names.
 
-    ValueError when the cluster cannot be reached, has no worker, or offers none of the ``needs`` (resources).
+    ValueError when the cluster cannot be reached, has no worker, or none that offers the resources it ``needs``.
     """
     from dask import config  # type: ignore[reportPrivateImportUsage]
     from dask.distributed import Client, LocalCluster
@@ -124,7 +122,7 @@ def _connected(scheduler: str) -> Any:
         ) from None
 
 
-def _ready(client: Any, needs: Iterable[str]) -> Cluster:
+def _ready(client: Any, needs: Mapping[str, float]) -> Cluster:
     """The executor of a client whose workers leave Ctrl-C to the driver."""
     try:
         client.wait_for_workers(1, timeout=FIRST_WORKER_TIMEOUT_S)
@@ -132,10 +130,12 @@ def _ready(client: Any, needs: Iterable[str]) -> Cluster:
         message = f"the cluster has had no worker for {FIRST_WORKER_TIMEOUT_S} s; start some with `dask worker`"
         raise ValueError(message) from None
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    for need in needs:
-        if not any(need in w.get("resources", {}) for w in workers.values()):
-            start = f'`dask worker ADDRESS --resources "{need}=1"`'
-            raise ValueError(f"no worker offers the resource {need}; start one with {start} and use --scheduler")
+    for need, amount in needs.items():
+        if not any(w.get("resources", {}).get(need, 0) >= amount for w in workers.values()):
+            start = f'`dask worker ADDRESS --resources "{need}={amount:g}"`'
+            raise ValueError(
+                f"no worker offers the resource {need} ({amount:g}); start one with {start} and use --scheduler"
+            )
     client.register_plugin(_leave_interrupts())
     return Cluster(client)
 

@@ -199,10 +199,13 @@ def voices(recipe: Recipe) -> tuple[Voice, ...]:
 
 
 def identity_of(value: Any) -> Any:
-    """What of a config counts for the identity of a result: everything but paths, which count with their contents."""
+    """What of a config counts for the identity of a result: everything but paths, which count with their contents, and
+    the revision of an engine that states one."""
     if isinstance(value, KindConfig):
         module = sys.modules[type(value).__module__]
         fields = {n: identity_of(getattr(value, n)) for n in type(value).model_fields if n != "path"}
+        if hasattr(module, "revision"):
+            fields["revision"] = module.revision(value)
         if hasattr(module, "fingerprint"):
             fields["contents"] = module.fingerprint(value)
         elif getattr(value, "path", None):

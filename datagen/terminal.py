@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from datagen.blueprint import Blueprint, draw_up
-from datagen.build import Build, Interrupted, read_manifest, run
+from datagen.build import Build, Interrupted, read_manifest, read_plan, run
 from datagen.core.summary import Summary
 from datagen.core.turntaking import from_timeline
 from datagen.core.types import Unreadable
@@ -87,7 +87,7 @@ def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, 
         check_voices(recipe)
     job.claim(update)
     stop = Stop(lambda: _line("finishing what is running; Ctrl-C again stops at once"))
-    needs = {need for stage in job.blueprint.configs for need in job.blueprint.resources(stage)}
+    needs = job.blueprint.needs()
     try:
         with (
             stop.listening(),
@@ -153,11 +153,11 @@ def plan(recipe: Recipe) -> None:
     for item in plans(draw_up(recipe)):
         if isinstance(item, Unreadable):
             refused += 1
-            reasons.append(item.reason)
+            reasons.append(f"{item.id} ({item.where}): {item.reason}")
         else:
             total.add(from_timeline(item.timeline))
     _line(f"{total.conversations} conversations planned, {refused} refused")
-    for reason in sorted(set(reasons))[:5]:
+    for reason in reasons[:5]:
         _line(f"  {reason}")
     if total.conversations:
         table = Table("figure", "value", box=None, pad_edge=False)
@@ -193,7 +193,12 @@ def explain(recipe: Recipe, out: str) -> None:
         done, shards = _progress(blueprint, Folder(out), stage, complete)
         table.add_row(stage, blueprint.identities[stage][:12], str(shards), str(done))
     console.print(table)
-    _line(f"{out}: " + ("complete, nothing would run" if complete else "a build runs what is not done"))
+    if complete:
+        _line(f"{out}: complete, nothing would run")
+    elif other := Build(blueprint, Folder(out)).begun_otherwise():
+        _line(f"{out}: begun with another plan, different from stage {other} on; a build there needs --update")
+    else:
+        _line(f"{out}: a build runs what is not done")
 
 
 def _progress(blueprint: Blueprint, out: Folder, stage: str, complete: bool) -> tuple[int | str, int | str]:
@@ -214,16 +219,17 @@ def status(url: str) -> None:
     if manifest is not None:
         _line(f"recipe {manifest['recipe']['name']}: complete")
         return summary(url, manifest)
-    if not out.exists(".work/plan.json"):
+    plan_file = read_plan(out)
+    if plan_file is None:
         raise ValueError(f"{url}: no build was begun here; start one with `datagen build RECIPE --out {url}`")
-    plan_file = json.loads(out.read(".work/plan.json"))
     table = _table("stage", "shards done", "records", "rejected")
     for stage, identity in plan_file["identities"].items():
         folder = out.sub(f".work/{stage}-{identity[:12]}")
         reports = [json.loads(folder.read(n)) for n in folder.names() if n.endswith(".done.json")]
         if stage != "package":
             given, rejected = (sum(r[key] for r in reports) for key in ("given", "rejected"))
-            table.add_row(stage, str(len(reports)), str(given), str(rejected))
+            done = f"{len(reports)} of {plan_file['shards'][stage]}"
+            table.add_row(stage, done, str(given), str(rejected))
     _line(f"recipe {plan_file['recipe']}: not complete")
     console.print(table)
     _line("run the same build command again to go on")

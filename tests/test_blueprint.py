@@ -119,9 +119,20 @@ def test_everything_that_made_the_data_is_named(tmp_path: Path) -> None:
 def test_an_engine_says_what_its_workers_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blueprint = drawn(write_recipe(tmp_path))
     assert all(blueprint.resources(stage) == {} for stage in STAGES)
+    assert blueprint.needs() == {}
     espeak = kinds.module("tts", "espeak")
     monkeypatch.setattr(
         kinds, "module", lambda family, kind: SimpleNamespace(RESOURCES={"GPU": 1}) if family == "tts" else espeak
     )
     assert blueprint.resources("synthesize") == {"GPU": 1}
     assert blueprint.resources("plan") == {}
+    assert blueprint.needs() == {"GPU": 1}
+
+
+def test_another_revision_of_an_engine_speaks_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_recipe(tmp_path)
+    before = drawn(path)
+    monkeypatch.setattr(kinds.module("tts", "espeak"), "revision", lambda config: "1.99", raising=False)
+    after = drawn(path)
+    assert changed(before, after) == ["synthesize", *SINCE_PLAN]
+    assert ("tts", "espeak", "1.99") in after.package.provenance.engines

@@ -119,6 +119,24 @@ def test_a_dataset_from_elsewhere_is_not_overwritten(small: Path, tmp_path: Path
         build_here(small, out, "seed=2", update=True)
 
 
+@pytest.mark.parametrize("name", ["README.md", "data", "report.html", "recipe.yaml"])
+def test_what_somebody_else_wrote_is_not_overwritten(small: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir() if name == "data" else (tmp_path / name).write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(Taken, match=f"holds another {name}; choose another folder with --out"):
+        build_here(small, tmp_path, update=True)
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "notes.txt"])
+
+
+def test_other_files_beside_a_dataset_do_not_matter(small: Path, clean: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    build_here(small, tmp_path)
+    build_here(small, tmp_path, "seed=2", update=True)
+    build_here(small, tmp_path, update=True)
+    assert contents(tmp_path) == clean
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "my web app"}', "{"])
 def test_another_programs_manifest_is_not_touched(small: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)

@@ -60,6 +60,23 @@ def test_control_characters_within_words_are_cleaned_away(tmp_path: Path) -> Non
     assert row["segments"][0]["text_full"] == "Hello there, how do I get to the harbour today?"
 
 
+def test_a_record_that_cannot_be_written_is_rejected(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a surrogate pair is text to Python, but not to any file."""
+    ingest = module_of("ingest")
+    process = ingest.process
+
+    def odd(record: Any, *args: Any) -> Any:
+        made = process(record, *args)
+        domain = "\ud800" if record.id == "walk-0003" else "travel"
+        return made.model_copy(update={"dialogue": made.dialogue.model_copy(update={"domain": domain})})
+
+    monkeypatch.setattr(ingest, "process", odd)
+    assert build_here(small, tmp_path / "out")["counts"]["ingest"] == {"in": 6, "out": 5, "rejected": 1}
+    assert '"id": "walk-0003"' in (tmp_path / "out" / "rejected.jsonl").read_text()
+
+
 def test_a_run_in_which_nothing_is_left_says_so(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, SMALL, ["x", "y"])
     with pytest.raises(BuildError, match=r"every conversation was rejected; see .*rejected\.jsonl"):

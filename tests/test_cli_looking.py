@@ -33,7 +33,7 @@ def test_plan_counts_what_it_refuses(datagen: Command, small: Path, tmp_path: Pa
     write_lines(tmp_path / "dialogues.jsonl", [dialogue(0), "broken"])
     said = datagen("plan", small, "--set", "margins.min_s=2")
     assert said.out.startswith("1 conversations planned, 1 refused\n")
-    assert "Invalid JSON" in said.out
+    assert "dialogues-0000002 (dialogues.jsonl:2): Invalid JSON" in said.out
 
 
 def test_check_answers_for_every_need(datagen: Command, built: Tiny) -> None:
@@ -83,6 +83,12 @@ def test_explain_counts_what_a_build_would_not_run_again(datagen: Command, built
     assert [line.split()[-1] for line in said.out.splitlines() if line.startswith("render ")] == ["0"]
 
 
+def test_explain_knows_when_a_build_would_be_refused(datagen: Command, built: Tiny) -> None:
+    said = datagen("explain", built.recipe, "--out", built.out, "--set", "margins.min_s=2")
+    assert said.code == 0
+    assert said.out.endswith("begun with another plan, different from stage plan on; a build there needs --update\n")
+
+
 def test_status_of_nothing_of_a_half_and_of_a_whole_build(
     datagen: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +107,8 @@ def test_status_of_nothing_of_a_half_and_of_a_whole_build(
     half = datagen("status", out)
     assert half.code == 0
     assert half.out.startswith("recipe tiny: not complete\n")
-    assert ["ingest", "1", "3", "0"] in [line.split() for line in half.out.splitlines()]
+    assert ["ingest", "1", "of", "1", "3", "0"] in [line.split() for line in half.out.splitlines()]
+    assert ["render", "0", "of", "1", "0", "0"] in [line.split() for line in half.out.splitlines()]
     assert half.out.endswith("run the same build command again to go on\n")
 
     build_here(small, out)

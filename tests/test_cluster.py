@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from datagen.pipeline import Cluster
+from datagen.tasks import Task
 from tests.helpers import ROOT
 from tests.tiny import build_here, contents, dialogue, write_recipe
 
@@ -135,10 +137,10 @@ def test_any_number_of_workers_makes_the_same_bytes(
 ) -> None:
     with building(recipe, tmp_path / "out", "--workers", str(workers)) as process:
         code, out, err = _finished(process)
+        _wait_for(lambda: not _family(process.pid))
     assert (code, err) == (0, "")
     assert "check: 48 out" in out
     assert contents(tmp_path / "out") == clean
-    assert _family(process.pid) == []
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -152,11 +154,11 @@ def test_ctrl_c_ends_the_run_and_the_same_command_goes_on(
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.1)
         code, said, err = _finished(process)
+        _wait_for(lambda: not _family(process.pid))
     assert code == 130
     assert err.startswith("error: stopped")
     assert err.count("\n") == 1
     assert "Traceback" not in said
-    assert _family(process.pid) == []
     assert 12 <= _done(out) < 96
     assert _resumed(recipe, out) == clean
 
@@ -181,6 +183,41 @@ def test_a_killed_worker_is_replaced(recipe: Path, clean: dict[str, bytes], tmp_
         code, _, err = _finished(process)
     assert (code, err) == (0, "")
     assert contents(out) == clean
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of 2 MB; the test is skipped where none can be made."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_ends_the_run_and_more_room_lets_it_go_on(
+    recipe: Path, clean: dict[str, bytes], tmp_path: Path
+) -> None:
+    with _small_disk(tmp_path / "disk") as disk:
+        with building(recipe, disk / "out", "--workers", "2") as process:
+            code, _, err = _finished(process)
+        assert code == 1
+        assert err.endswith(": No space left on device; make room and run the same command again\n")
+        assert err.count("\n") == 1
+        assert not list(disk.rglob(".*.tmp"))
+        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+        assert _resumed(recipe, disk / "out") == clean
+
+
+def test_a_disk_that_may_only_be_read_is_one_line(recipe: Path, tmp_path: Path) -> None:
+    with _small_disk(tmp_path / "disk") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        with building(recipe, disk / "out") as process:
+            code, out, err = _finished(process)
+    assert (code, out) == (1, "")
+    assert err == f"error: {disk / 'out'}: Read-only file system; choose a folder that can be written to\n"
 
 
 @pytest.fixture
@@ -217,7 +254,7 @@ def test_work_that_no_worker_can_do_is_refused(tmp_path: Path, kinds: Path) -> N
     with building(path, tmp_path / "out", "--workers", "1", kinds=kinds) as process:
         code, out, err = _finished(process)
     assert (code, out) == (2, "")
-    assert err.startswith("error: no worker offers the resource GPU; start one with `dask worker ")
+    assert err.startswith("error: no worker offers the resource GPU (1); start one with `dask worker ")
     assert err.count("\n") == 1
 
 
@@ -241,7 +278,7 @@ def _running(*command: str, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def standing_cluster(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A scheduler with one worker, both in a folder of their own."""
+    """A scheduler with one worker, both in a folder of their own: its address and its process."""
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -252,21 +289,31 @@ def standing_cluster(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes
         _running("scheduler", *options, cwd=folder) as scheduler,
         _running("worker", address, "--nthreads", "1", "--no-dashboard", cwd=folder),
     ):
+        _wait_for((folder / "scheduler.json").exists)
         yield address, scheduler
 
 
 def test_a_standing_cluster_works_in_the_folder_of_the_user(
     recipe: Path, clean: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with standing_cluster(tmp_path / "there") as (address, scheduler):
+    with standing_cluster(tmp_path / "there"):
         out = Path(os.path.relpath(tmp_path / "out", recipe.parent))
-        with building(recipe, out, "--scheduler", address) as process:
+        with building(recipe, out, "--scheduler", str(tmp_path / "there" / "scheduler.json")) as process:
             code, _, err = _finished(process)
-        assert (code, err) == (0, "")
-        assert contents(tmp_path / "out") == clean
-        with building(recipe, tmp_path / "again", "--scheduler", str(tmp_path / "there" / "scheduler.json")) as process:
-            _wait_for(lambda: _done(tmp_path / "again") >= 12)
-            scheduler.kill()
-            code, _, err = _finished(process)
-        assert code == 1
-        assert err.count("\n") == 1
+    assert (code, err) == (0, "")
+    assert contents(tmp_path / "out") == clean
+
+
+def test_a_scheduler_that_dies_is_not_waited_for(tmp_path: Path) -> None:
+    from dask.distributed import Client
+
+    with (
+        standing_cluster(tmp_path / "there") as (address, scheduler),
+        Client(address, timeout="2s") as client,
+    ):
+        client.wait_for_workers(1)
+        executor = Cluster(client)
+        executor.submit(Task(key="long", stage="s", call=time.sleep, args=(PATIENCE_S,)))
+        scheduler.kill()
+        with pytest.raises(ConnectionError, match="the scheduler cannot be reached any more"):
+            executor.next()

@@ -226,9 +226,11 @@ class FakeClient:
 
 def test_a_cluster_that_cannot_do_the_work_is_refused() -> None:
     with pytest.raises(ValueError, match="has had no worker for 30 s; start some with"):
-        _ready(FakeClient(), [])
-    with pytest.raises(ValueError, match=r'no worker offers the resource GPU; start one with .*--resources "GPU=1"'):
-        _ready(FakeClient({}, {"TPU": 1}), ["GPU"])
+        _ready(FakeClient(), {})
+    with pytest.raises(
+        ValueError, match=r'no worker offers the resource GPU \(2\); start one with .*--resources "GPU=2"'
+    ):
+        _ready(FakeClient({}, {"TPU": 1, "GPU": 1}), {"GPU": 2})
 
 
 def test_a_scheduler_file_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
@@ -236,7 +238,7 @@ def test_a_scheduler_file_that_is_not_there_is_not_waited_for(tmp_path: Path) ->
         pytest.raises(
             ValueError, match=r"--scheduler .*s\.json: cannot be reached \(there is no such file\); start it"
         ),
-        cluster(1, str(tmp_path / "s.json")),
+        cluster(1, str(tmp_path / "s.json"), {}),
     ):
         pass
 
@@ -258,7 +260,7 @@ def _broken(text: str) -> None:
 
 
 def test_the_window_is_two_tasks_for_every_thread(client: Any) -> None:
-    assert _ready(client, []).window == 4
+    assert _ready(client, {}).window == 4
 
 
 def test_results_and_errors_come_back_with_their_tasks(client: Any) -> None:

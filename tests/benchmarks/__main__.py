@@ -22,7 +22,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="datagen-bench-") as folder:
         for name, benchmark in {
             "render": rendering.render_ratio,
-            "jobs": jobs.speed_scaling_memory_bytes,
+            "jobs": jobs.speed_scaling_bytes,
+            "memory": jobs.memory,
             "failures": jobs.conservation,
             "real": jobs.real_input,
         }.items():
