@@ -21,7 +21,7 @@ from datagen.core.overlay import Scene
 from datagen.core.timeline import Layout
 from datagen.core.types import Cue, Dialogue, Place, Script, Strict, Unreadable, Voice, Word
 
-FAMILIES = ("sources", "llm", "tts", "noise", "phenomena", "asr", "exporters")
+FAMILIES = ("sources", "llm", "tts", "noise", "phenomena")
 
 
 class KindConfig(Strict):

@@ -86,7 +86,7 @@ def conservation(folder: Path) -> list[Result]:
     with source.open("w") as lines:
         for number in range(400):
             bad = number % 20 == 7
-            user = ("\x07", "", "word " * 900, None)[number // 20 % 4] if bad else "What is the weather like today?"
+            user = ("word " * 900, None, 7, ["a list"])[number // 20 % 4] if bad else "What is the weather like today?"
             turns = [
                 {"speaker": "user", "text": user},
                 {"speaker": "assistant", "text": f"It is sunny, and number {number} will stay so until the evening."},
@@ -120,7 +120,7 @@ def real_input(folder: Path) -> list[Result]:
     recipe = folder / "real.yaml"
     recipe.write_text(
         f"base: {os.path.relpath(RECIPE, folder)}\nname: real\nconversations: 200\n"
-        "source:\n  kind: mixture\n  sources:\n"
+        "source:\n  kind: mixture\n  parts:\n"
         f"    - {{weight: 1, source: {{kind: topical_chat, path: {samples}/dialogues/topical_chat}}}}\n"
         f"    - {{weight: 1, source: {{kind: taskmaster, path: {samples}/dialogues/taskmaster}}}}\n"
         f"noise: {{kind: folder, path: {samples}/noise, licence: CC-BY-3.0}}\n"
