@@ -18,6 +18,7 @@ from pydantic import model_validator
 
 from datagen.core.rng import stream
 from datagen.core.types import Dialogue, Turn, Unreadable
+from datagen.files import fingerprint as contents_of
 from datagen.kinds import KindConfig
 from datagen.sources import _grammar_judge as judging
 from datagen.sources._grammar_files import SHARED
@@ -181,3 +182,8 @@ def make(config: Config) -> GrammarSource:
     if isinstance(first, Unreadable):
         raise ValueError(first.reason)
     return source
+
+
+def fingerprint(config: Config) -> str:
+    """A hash of the grammar's files: an edited grammar is another source."""
+    return contents_of(str(_folder(config.grammar)))

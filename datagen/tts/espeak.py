@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -154,3 +155,11 @@ def _known(voice: Voice, key: str, value: str, names: frozenset[str]) -> None:
         near = difflib.get_close_matches(value, sorted(names), n=5, cutoff=0.4)
         there_are = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(names))}"
         raise ValueError(f"voice {voice.id}: params.{key}: espeak-ng has no usable {value!r}; {there_are}")
+
+
+def revision(config: Config) -> str:
+    """The version of the package that brings the library; another one may speak differently."""
+    try:
+        return f"espeakng-loader {version('espeakng-loader')}"
+    except PackageNotFoundError:
+        return "not installed"
