@@ -51,6 +51,7 @@ class Backchannel:
         self.config = config
 
     def cue(self, script: Script, language: Language, rng: np.random.Generator) -> Script:
+        """Invitations in the user's turns, answered or not, and the user's signs of listening in the assistant's."""
         config = self.config
         cues: list[Cue] = []
         for holder in ("user", "assistant"):
@@ -96,6 +97,7 @@ class Backchannel:
         return insert_silence(layout, cue.after_word, silence, mark)
 
     def overlay(self, cue: Cue, scene: Scene, spoken: Layout | None, timing: Timing, rng: np.random.Generator) -> Scene:
+        """The backchannel itself, a drawn delay after the word before its place."""
         if spoken is None:
             return scene
         holder = scene.draft.segments[cue.turn]

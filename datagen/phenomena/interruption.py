@@ -43,6 +43,7 @@ class Interruption:
         self.config = config
 
     def cue(self, script: Script, language: Language, rng: np.random.Generator) -> Script:
+        """Assistant turns to be cut, and the word with which the user claims the floor."""
         config = self.config
         if config.probability == 0:
             return script
@@ -58,6 +59,7 @@ class Interruption:
         return script
 
     def shape(self, cue: Cue, layout: Layout, timing: Timing, rng: np.random.Generator) -> Layout:
+        """The turn, cut at a drawn share of its length; Unfit where nothing would be left to hear."""
         low, high = timing.barge_in_cut
         at = int(layout.end * (low + (high - low) * rng.random()))
         overlap = draw(timing.barge_in_overlap, rng)

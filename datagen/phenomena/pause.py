@@ -39,6 +39,7 @@ class Pause:
         self.config = config
 
     def cue(self, script: Script, language: Language, rng: np.random.Generator) -> Script:
+        """Places where the user hesitates, and the fillers spoken there."""
         config = self.config
         open_places = eligible(
             script,
@@ -60,6 +61,7 @@ class Pause:
         return script
 
     def shape(self, cue: Cue, layout: Layout, timing: Timing, rng: np.random.Generator) -> Layout:
+        """The turn with a drawn silence after the word."""
         silence = draw(timing.pause, rng)
         mark = Mark(
             type="pause",
