@@ -73,8 +73,8 @@ class Folder:
 class Aside:
     """A file that is written beside its place and moved there when the block ends without an error.
 
-    A ``durable`` file is forced to the disk first. Intermediate results are not: that would halve the speed, and a
-    file that a power cut has shortened is found by its size.
+    A ``durable`` file is forced to the disk first. Intermediate results are not: that costs a quarter of the time
+    (54 s against 41 s for the main job), and a file that a power cut has shortened is found by its size.
     """
 
     def __init__(self, folder: Folder, name: str, durable: bool = True) -> None:

@@ -50,6 +50,7 @@ class Cluster:
         self.window = max(2 * threads, 2)
 
     def submit(self, task: Task) -> None:
+        """See Executor. The key is new in every run, so that two runs on one scheduler never share a result."""
         self._count += 1
         future = self._client.submit(
             task.call,

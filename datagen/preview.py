@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from datagen.blueprint import Blueprint
 from datagen.core.records import Plan, Utterance, VoicedScript
-from datagen.core.types import Annotated, Blob, Dialogue, Unreadable
+from datagen.core.types import Annotated, Blob, Dialogue, Speaker, Unreadable, Voice
 from datagen.core.units import from_ms
 from datagen.core.words import estimate_words
 from datagen.stages import annotate, ingest, plan, reason_of, synthesize
@@ -52,29 +52,21 @@ def _planned(
 
 def _voiced(record: Annotated, config: synthesize.Config, words_per_minute: float) -> VoicedScript:
     """The script with utterances as long as their words take at the language's rate."""
-    user, assistant = synthesize.cast(config.voices, record.split, config.seed, record.id)
-    utterances: list[Utterance] = []
-    for turn, cue, speaker, text in synthesize.lines(record.script):
+
+    def speak(turn: int, cue: int | None, speaker: Speaker, text: str, voice: Voice) -> Utterance:
         words = estimate_words(text, words_per_minute)
-        utterances.append(
-            Utterance(
-                turn=turn,
-                cue=cue,
-                speaker=speaker,
-                text=text,
-                num_samples=max(words[-1].end, from_ms(100)),
-                words=words,
-                active_power=NOMINAL_POWER,
-                peak=0.5,
-            )
+        return Utterance(
+            turn=turn,
+            cue=cue,
+            speaker=speaker,
+            text=text,
+            num_samples=max(words[-1].end, from_ms(100)),
+            words=words,
+            active_power=NOMINAL_POWER,
+            peak=0.5,
         )
-    return VoicedScript(
-        script=record.script,
-        split=record.split,
-        user_voice=user,
-        assistant_voice=assistant,
-        utterances=tuple(utterances),
-    )
+
+    return synthesize.voiced(record, config, speak)
 
 
 def _no_audio(content: bytes) -> Blob:

@@ -66,6 +66,7 @@ class Bars:
         self._records[stage] = [0, 0]
 
     def advance(self, stage: str, report: ShardReport | None) -> None:
+        """One more shard of a stage is done; a package file comes without a report."""
         given, rejected = self._records[stage]
         if report is not None:
             given, rejected = given + report.given, rejected + report.rejected

@@ -90,11 +90,6 @@ def percent(share: float, digits: int = 1) -> str:
     return number(share * 100, digits, "%")
 
 
-def milliseconds(histogram: Histogram, p: float) -> str:
-    """A quantile of a histogram of samples, in whole milliseconds."""
-    return number(to_ms(1) * histogram.quantile(p), 0, "ms")
-
-
 def spread(histogram: Histogram) -> str:
     """Median and the range that holds the middle 80 per cent."""
     if not histogram.n:

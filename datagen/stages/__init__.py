@@ -1,6 +1,6 @@
 """Stages: plain functions over the records of a shard, and the one loop that runs any of them.
 
-A stage is a module with ``NAME``, ``VERSION``, ``Config``, ``OUT`` and ``process(record, config, inputs, put)``; its
+A stage is a module with ``NAME``, ``VERSION``, ``Config`` and ``process(record, config, inputs, put)``; its
 records come from ``UPSTREAM`` (typed ``IN``) or, where a stage reads the outside world, from its own ``records``.
 Raise VERSION when the same input gives another output.
 """

@@ -14,7 +14,6 @@ NAME = "annotate"
 VERSION = 1
 UPSTREAM = "ingest"
 IN = Ingested
-OUT = Annotated
 
 
 class Config(Strict):

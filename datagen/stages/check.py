@@ -18,7 +18,6 @@ NAME = "check"
 VERSION = 1
 UPSTREAM = "render"
 IN = Rendered
-OUT = Checked
 
 
 class Config(Strict):

@@ -19,7 +19,6 @@ from datagen.stages.inputs import Inputs, Put
 
 NAME = "ingest"
 VERSION = 1
-OUT = Ingested
 PART = re.compile(r"-p\d+$")
 
 

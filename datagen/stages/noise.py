@@ -15,7 +15,6 @@ from datagen.stages.inputs import Inputs, NoiseClip, Put
 
 NAME = "noise"
 VERSION = 1
-OUT = NoiseClip
 BANK_PEAK = 0.9
 SILENT_POWER = 1e-10
 """-100 dBFS: a clip below it is no noise."""

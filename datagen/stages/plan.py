@@ -24,7 +24,6 @@ NAME = "plan"
 VERSION = 1
 UPSTREAM = "synthesize"
 IN = VoicedScript
-OUT = Plan
 
 
 def _possible(limits: tuple[float, float]) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from datagen.core.audio import (
     Pcm,
     Signal,
     active_power,
+    add_at,
     add_noise_floor,
     fade_edges,
     noise_gain,
@@ -36,7 +37,6 @@ NAME = "render"
 VERSION = 1
 UPSTREAM = "plan"
 IN = Plan
-OUT = Rendered
 
 
 class Config(Strict):
@@ -107,7 +107,7 @@ def render(timeline: Timeline, mix: Mix, sound: Sound, config: Config) -> Signal
         noise = fade_edges(np.multiply(clip, np.float32(1 / FULL_SCALE), dtype=np.float32), fade, fade)
         noise *= np.float32(noise_gain(user_power or assistant_power, power(noise), block.snr_db))
         realised.append(realised_snr_db(user_power or assistant_power, noise))
-        user[block.start : block.end] += noise
+        add_at(user, noise, block.start)
     add_noise_floor(user, mix.floor_rms, stream(config.seed, timeline.id, "floor"))
     scale = min(1.0, config.max_peak / peak(user))
     if scale < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import Field, SerializeAsAny
 
@@ -17,9 +17,11 @@ NAME = "synthesize"
 VERSION = 1
 UPSTREAM = "annotate"
 IN = Annotated
-OUT = VoicedScript
 JOURNALED = True
 """Engines are native code: a record that kills its process must be found."""
+
+Speak = Callable[[int, int | None, Speaker, str, Voice], Utterance]
+"""Makes the utterance of a line: turn, cue or None, speaker, text, voice."""
 
 
 class Config(Strict):
@@ -45,33 +47,39 @@ def lines(script: Script) -> list[tuple[int, int | None, Speaker, str]]:
     return turns + [(cue.turn, number, cue.actor, cue.text) for number, cue in enumerate(script.cues) if cue.text]
 
 
-def process(record: Annotated, config: Config, inputs: Inputs, put: Put) -> VoicedScript:
-    """The script with its voices and utterances; the samples go to the pack."""
+def voiced(record: Annotated, config: Config, speak: Speak) -> VoicedScript:
+    """The script with its two voices, and what ``speak`` makes of every line."""
     user, assistant = cast(config.voices, record.split, config.seed, record.id)
-    engine: Engine = make("tts", config.tts)
-    utterances: list[Utterance] = []
-    for turn, cue, speaker, text in lines(record.script):
-        voice = user if speaker == "user" else assistant
-        seed = key(config.seed, record.id, f"speech/{turn}/{'turn' if cue is None else cue}")
-        speech = engine.synthesize(text, voice, seed)
-        signal = from_pcm16(speech.pcm)
-        utterances.append(
-            Utterance(
-                turn=turn,
-                cue=cue,
-                speaker=speaker,
-                text=text,
-                num_samples=speech.pcm.size,
-                words=speech.words,
-                active_power=active_power(signal, [(w.start, w.end) for w in speech.words]),
-                peak=peak(signal),
-                pcm=put(speech.pcm.astype("<i2", copy=False).tobytes()),
-            )
-        )
     return VoicedScript(
         script=record.script,
         split=record.split,
         user_voice=user,
         assistant_voice=assistant,
-        utterances=tuple(utterances),
+        utterances=tuple(
+            speak(turn, cue, speaker, text, user if speaker == "user" else assistant)
+            for turn, cue, speaker, text in lines(record.script)
+        ),
     )
+
+
+def process(record: Annotated, config: Config, inputs: Inputs, put: Put) -> VoicedScript:
+    """The script with its voices and utterances; the samples go to the pack."""
+    engine: Engine = make("tts", config.tts)
+
+    def speak(turn: int, cue: int | None, speaker: Speaker, text: str, voice: Voice) -> Utterance:
+        seed = key(config.seed, record.id, f"speech/{turn}/{'turn' if cue is None else cue}")
+        speech = engine.synthesize(text, voice, seed)
+        signal = from_pcm16(speech.pcm)
+        return Utterance(
+            turn=turn,
+            cue=cue,
+            speaker=speaker,
+            text=text,
+            num_samples=speech.pcm.size,
+            words=speech.words,
+            active_power=active_power(signal, [(w.start, w.end) for w in speech.words]),
+            peak=peak(signal),
+            pcm=put(speech.pcm.astype("<i2", copy=False).tobytes()),
+        )
+
+    return voiced(record, config, speak)
