@@ -15,9 +15,13 @@ REMEDIES = {
 """Trying again would end in the same way, for every other shard too."""
 
 
+class BudgetReached(RuntimeError):
+    """The money a run may spend is spent. Nothing is lost: with a higher budget the same command goes on."""
+
+
 def is_fatal(error: BaseException) -> bool:
     """Whether the run should end now. Lost connections and the like may pass."""
-    return isinstance(error, OSError) and error.errno in REMEDIES
+    return isinstance(error, BudgetReached) or (isinstance(error, OSError) and error.errno in REMEDIES)
 
 
 def told(error: OSError) -> str:

@@ -7,25 +7,33 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from datagen.answers import Answers
+from datagen.core.asking import Ask
 from datagen.core.language import Language, Timing
 from datagen.core.overlay import Scene
 from datagen.core.timeline import Layout
 from datagen.core.types import Cue, Dialogue, Place, Script, Strict, Unreadable, Voice, Word
 
-FAMILIES = ("sources", "llm", "tts", "noise", "phenomena")
+T = TypeVar("T")
+
+FAMILIES = ("sources", "llm", "tts", "asr", "voices", "noise", "phenomena")
 
 
 class KindConfig(Strict):
     """Base of every kind's ``Config``; ``kind`` names the module."""
+
+    aside: ClassVar[frozenset[str]] = frozenset({"path"})
+    """Fields that change nothing in the result (paths, addresses, timeouts, concurrency, names of keys): they are no
+    part of an identity. A path counts with its contents where the kind has a ``fingerprint``."""
 
     kind: str
 
@@ -44,16 +52,29 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Speech:
-    """What an engine returns: 16 kHz 16-bit mono samples, and one Word per whitespace word of the text."""
+    """What an engine returns: 16 kHz 16-bit mono samples, and one Word per whitespace word of the text.
+
+    An engine that knows no word times gives ``words=None``: the clip is then trimmed, aligned or estimated.
+    """
 
     pcm: npt.NDArray[np.int16]
-    words: tuple[Word, ...]
+    words: tuple[Word, ...] | None
+
+
+class Unspoken(ValueError):
+    """An engine failed to say a text this time: another seed or another prompt may do. One line, the reason."""
 
 
 class Engine(Protocol):
-    """A text-to-speech engine. The result depends on the arguments alone, not on what was said before."""
+    """A text-to-speech engine. The result depends on the arguments alone, not on what was said before.
 
-    def synthesize(self, text: str, voice: Voice, seed: int) -> Speech: ...
+    An engine whose calls may run side by side in threads states how many in ``parallel`` (default 1).
+    """
+
+    def synthesize(self, text: str, voice: Voice, seed: int) -> Speech:
+        """Raises Unspoken when trying again may help, ValueError when the text or the voice is at fault, OSError when
+        the machine is (the server is gone, the disk is full)."""
+        ...
 
     def check_voice(self, voice: Voice) -> None:
         """Raises ValueError when this engine cannot speak with the voice."""
@@ -80,10 +101,89 @@ class NoiseSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a recogniser heard: whitespace words with their samples at 16 kHz, half-open; the language's own script."""
+
+    words: tuple[tuple[str, int, int], ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(word for word, _, _ in self.words)
+
+
+class Recogniser(Protocol):
+    """Speech to text, with the time of every word."""
+
+    def transcribe(self, pcm: npt.NDArray[np.int16], language: str) -> Heard:
+        """``pcm`` is 16 kHz mono; ``language`` a code such as ``en``."""
+        ...
+
+
+class Aligner(Protocol):
+    """Finds the words of a known text in speech."""
+
+    def align(self, pcm: npt.NDArray[np.int16], words: Sequence[str], language: str) -> dict[int, tuple[int, int]]:
+        """Index of a word -> its samples ``[start, end)``, rising, for as many words as could be found."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording of a speaker in a collection of voices."""
+
+    path: str
+    text: str = ""
+    """The transcript, where the collection has one."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A speaker in a collection and their recordings, in order of name."""
+
+    id: str
+    language: str
+    origin: str
+    licence: str
+    consent: str
+    recordings: tuple[Recording, ...]
+
+
+class Voices(Protocol):
+    """A collection of real people's voices to be cloned from prompts."""
+
+    def people(self) -> Sequence[Person]:
+        """Everyone with recordings, in order of id; ValueError when there is nobody."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """A language model. ``answers`` keeps what was paid for, and how much."""
+
+    def ask(self, asks: Sequence[Ask], read: Callable[[Ask, str], T], answers: Answers) -> list[T | ValueError]:
+        """Every question's answer as ``read`` understands it, or the ValueError that says why there is none.
+
+        ``read`` raises ValueError for an answer it cannot accept; the model is then asked once more with the reason.
+        Raises BudgetReached, or OSError when the service cannot be used (no key, no connection).
+        """
+        ...
+
+
 class Annotator(Protocol):
     """Finds the places in a dialogue where a listener might react or a speaker hesitate."""
 
     def places(self, dialogue: Dialogue, language: Language) -> tuple[Place, ...]: ...
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing a kind needs before it can work: a key, a package, a file, a model."""
+
+    name: str
+    found: str
+    """What is there; empty when it is missing."""
+    remedy: str = ""
+    """How to get it, in one line."""
 
 
 def names(family: str) -> list[str]:

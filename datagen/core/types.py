@@ -70,6 +70,8 @@ class Dialogue(Strict):
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$")
     """Letters, digits, dot and hyphen: file names and the exporters' ``id_role`` names are made of it."""
+    use: Literal["script", "outline"] = "script"
+    """script: the turns are spoken; outline: they are only what a writer (stage ``write``) starts from."""
     language: str = Field(min_length=2)
     domain: str = Field(min_length=1)
     source: str = Field(min_length=1)
@@ -104,6 +106,8 @@ class Place(Strict):
     """Index of the last word before the place."""
     kind: Literal["clause", "hesitation"]
     """clause: a thought has just ended but the turn goes on; hesitation: inside a thought."""
+    text: str = ""
+    """What to say there, where the annotator knows; else the phenomenon draws from the language's words."""
 
 
 class Cue(Strict):
@@ -166,6 +170,18 @@ class Script(Strict):
         )
 
 
+class Prompt(Strict):
+    """A recording of a voice that an engine clones it from."""
+
+    path: str
+    """Wav or FLAC; a manifest may give it relative to its own folder."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file: what identities hold in place of the path."""
+    text: str = Field(min_length=1)
+    """What is said in it, word for word."""
+    seconds: float = Field(gt=0, le=30)
+
+
 class Voice(Strict):
     """One synthetic or cloned speaker. ``split`` keeps train, validation and test speakers apart."""
 
@@ -177,6 +193,8 @@ class Voice(Strict):
     consent: str = "not needed: no real person's voice"
     params: dict[str, str | int | float] = {}
     """What the engine needs to speak with this voice; each engine documents its keys."""
+    prompts: tuple[Prompt, ...] = ()
+    """For engines that clone: best first, 3 to 10 s each. The shortest one serves short texts such as backchannels."""
 
 
 class Word(Strict):

@@ -1,0 +1,48 @@
+"""What a language model's tokens cost: a dated table, because prices change."""
+
+from __future__ import annotations
+
+import datetime
+
+from pydantic import Field
+
+from datagen.core.asking import Usage
+from datagen.core.types import Strict
+
+MILLION = 1_000_000
+
+
+class Price(Strict):
+    """One model's list price in US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0)
+    """Of prompt tokens the provider had cached; None = like ``input``."""
+    batch: float = Field(default=1.0, gt=0, le=1)
+    """What the provider's batch service multiplies them with."""
+    source: str
+    """Where the price was read."""
+
+    def usd(self, usage: Usage, batch: bool = False) -> float:
+        """What an answer costs."""
+        cached = self.input if self.cached is None else self.cached
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        total = fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
+        return total * (self.batch if batch else 1.0) / MILLION
+
+
+class Prices(Strict):
+    """A price table (``manifests/prices.yaml``)."""
+
+    date: datetime.date
+    """When the prices were read."""
+    models: dict[str, Price]
+
+    def of(self, model: str) -> Price:
+        """A model's price: its own, or that of the longest name it begins with; ValueError names the remedy."""
+        names = [name for name in self.models if model == name or model.startswith(f"{name}-")]
+        if not names:
+            known = ", ".join(sorted(self.models))
+            raise ValueError(f"no price for model {model!r} in the table of {self.date}; add it (there are: {known})")
+        return self.models[max(names, key=len)]
