@@ -86,7 +86,7 @@ class Answers:
                 spent = self.spent_usd(self._budget.prices)
                 if spent + self._reserved + worst > self._budget.usd:
                     raise BudgetReached(
-                        f"budget: ${spent:.2f} of ${self._budget.usd:.2f} is spent and the next answer could exceed it; "
+                        f"budget: ${spent:.2f} of ${self._budget.usd:.2f} is spent, the next answer could exceed it; "
                         "raise budget.usd to go on"
                     )
             self._reserved += worst

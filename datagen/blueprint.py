@@ -6,27 +6,33 @@ identity, equal bytes: that is what a run resumes by.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from datagen import kinds
+from datagen.answers import Budget
 from datagen.core.language import Language
 from datagen.core.types import Strict
+from datagen.identity import code_version, digest
 from datagen.kinds import KindConfig
-from datagen.recipe import Recipe, RecipeError, code_version, digest, language, voices
-from datagen.stages import annotate, check, ingest, module_of, noise, package, plan, render, synthesize
+from datagen.licensing import permitted
+from datagen.recipe import Recipe, RecipeError, language, price_table, voices
+from datagen.stages import annotate, check, ingest, module_of, noise, package, plan, render, synthesize, write
 
 UPSTREAM: dict[str, tuple[str, ...]] = {
     "noise": (),
     "ingest": (),
-    "annotate": ("ingest",),
+    "write": ("ingest",),
+    "annotate": ("write", "ingest"),
     "synthesize": ("annotate",),
     "plan": ("synthesize", "noise"),
     "render": ("plan",),
     "check": ("render",),
     "package": ("check",),
 }
-"""In the order they run."""
+"""In the order they run. A recipe may do without ``noise`` and without ``write``, which ``annotate`` reads instead of
+``ingest`` where it is there."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class Blueprint:
     def identity(self) -> str:
         """Of the whole dataset."""
         return self.identities["package"]
+
+    def upstream(self, stage: str) -> tuple[str, ...]:
+        """The stages whose output a stage reads, its records' first."""
+        return upstream(stage, self.configs)
 
     @property
     def package(self) -> package.Config:
@@ -59,11 +69,13 @@ class Blueprint:
 
     def resources(self, stage: str) -> dict[str, float]:
         """What a worker must offer to run the stage, as its engine declares (``RESOURCES``)."""
-        families = {"annotate": ("llm", self.recipe.annotator), "synthesize": ("tts", self.recipe.tts)}
-        if stage not in families:
-            return {}
-        family, config = families[stage]
-        return dict(getattr(kinds.module(family, config.kind), "RESOURCES", {}))
+        families = {
+            "write": ("llm", self.recipe.writer),
+            "annotate": ("llm", self.recipe.annotator),
+            "synthesize": ("tts", self.recipe.tts),
+        }
+        family, config = families.get(stage, ("", None))
+        return dict(getattr(kinds.module(family, config.kind), "RESOURCES", {})) if config is not None else {}
 
     def needs(self) -> dict[str, float]:
         """The most that any stage asks of a worker, by resource."""
@@ -74,15 +86,21 @@ class Blueprint:
         return most
 
 
+def upstream(stage: str, present: Mapping[str, object]) -> tuple[str, ...]:
+    """Of a stage's inputs those that are there; of ``write`` and ``ingest`` the later one alone."""
+    names = tuple(name for name in UPSTREAM[stage] if name in present)
+    return names[:1] if stage == "annotate" else names
+
+
 def draw_up(recipe: Recipe) -> Blueprint:
-    """The blueprint of a recipe; ValueError when something it names is not there."""
+    """The blueprint of a recipe; ValueError when something it names is not there or may not be used."""
     spoken = language(recipe.language)
+    permitted(recipe)
     configs = _configs(recipe, spoken)
     identities: dict[str, str] = {}
     for stage in configs:
-        upstream = {name: identities[name] for name in UPSTREAM[stage] if name in identities}
-        config = configs[stage]
-        identities[stage] = digest([stage, module_of(stage).VERSION, config, upstream])
+        before = {name: identities[name] for name in upstream(stage, identities)}
+        identities[stage] = digest([stage, module_of(stage).VERSION, configs[stage], before])
     return Blueprint(recipe=recipe, language=spoken, configs=configs, identities=identities)
 
 
@@ -101,9 +119,28 @@ def _configs(recipe: Recipe, spoken: Language) -> dict[str, Strict]:
             conversations=_available(recipe),
             conversations_per_shard=recipe.conversations_per_shard,
             splits=recipe.splits,
+            forbid_licences=recipe.forbid_licences,
         ),
-        "annotate": annotate.Config(annotator=recipe.annotator, phenomena=recipe.phenomena, language=spoken, seed=seed),
-        "synthesize": synthesize.Config(tts=recipe.tts, voices=voices(recipe), seed=seed),
+    }
+    budget = _budget(recipe)
+    if recipe.writer is not None:
+        configs["write"] = write.Config(
+            writer=recipe.writer, writing=recipe.writing, language=spoken, seed=seed, budget=budget
+        )
+    configs |= {
+        "annotate": annotate.Config(
+            annotator=recipe.annotator, phenomena=recipe.phenomena, language=spoken, seed=seed, budget=budget
+        ),
+        "synthesize": synthesize.Config(
+            tts=recipe.tts,
+            voices=voices(recipe),
+            acceptance=recipe.acceptance,
+            asr=recipe.asr,
+            aligner=recipe.aligner,
+            bank=recipe.bank,
+            language=recipe.language,
+            seed=seed,
+        ),
         "plan": plan.Config(
             phenomena=recipe.phenomena,
             timing=timing,
@@ -126,6 +163,18 @@ def _configs(recipe: Recipe, spoken: Language) -> dict[str, Strict]:
     return configs
 
 
+def _budget(recipe: Recipe) -> Budget | None:
+    """The cap with its price table; RecipeError when a model of the recipe has no price."""
+    if recipe.budget is None:
+        return None
+    prices = price_table(recipe.budget.prices)
+    for config in (recipe.writer, recipe.annotator):
+        model = getattr(config, "model", None)
+        if model is not None:
+            prices.of(model)
+    return Budget(usd=recipe.budget.usd, prices=prices)
+
+
 def _available(recipe: Recipe) -> int:
     """The conversations asked for, or all there are where the source holds fewer."""
     try:
@@ -145,15 +194,23 @@ def _clips(config: KindConfig) -> None:
         raise RecipeError(f"noise.{config.kind}: {error}") from None
 
 
-def engines(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """(role, kind, revision) of everything that made the data."""
+def engines_of(recipe: Recipe) -> list[tuple[str, str, KindConfig]]:
+    """(role, family, config) of every kind that makes the data."""
     used: list[tuple[str, str, KindConfig | None]] = [
         ("source", "sources", recipe.source),
+        ("writer", "llm", recipe.writer),
         ("annotator", "llm", recipe.annotator),
         ("tts", "tts", recipe.tts),
+        ("asr", "asr", recipe.asr),
+        ("aligner", "asr", recipe.aligner),
         ("noise", "noise", recipe.noise),
     ]
-    return [(role, c.kind, revision(family, c)) for role, family, c in used if c is not None]
+    return [(role, family, config) for role, family, config in used if config is not None]
+
+
+def engines(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """(role, kind, revision) of every kind that makes the data."""
+    return [(role, config.kind, revision(family, config)) for role, family, config in engines_of(recipe)]
 
 
 def revision(family: str, config: KindConfig) -> str:

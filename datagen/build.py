@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from datagen.answers import Answers, Entry
 from datagen.blueprint import UPSTREAM, Blueprint
-from datagen.core.types import SPLITS, Split
-from datagen.faults import told
+from datagen.faults import Halt, told
 from datagen.files import Folder
-from datagen.recipe import code_version, dump
-from datagen.schema import SCHEMA_VERSION
+from datagen.manifest import manifest_of
+from datagen.recipe import dump
 from datagen.stages import RECORD_STAGES, run_shard
+from datagen.stages.inputs import ANSWERS
 from datagen.stages.package import FilePlan, plan_files, write_file
 from datagen.store import ShardReport, StageFolder
 from datagen.tally import Tally
@@ -82,7 +83,8 @@ class Build:
     def claim(self, update: bool) -> None:
         """Makes the folder this build's own; Taken when it belongs to another plan or to something else.
 
-        With ``update`` the folder is taken over: finished stages of equal identity are kept, others removed.
+        With ``update`` the folder is taken over: finished stages of equal identity and paid answers
+        are kept, the rest goes.
         """
         url, found = self.out.url, read_plan(self.out)
         strange = [name for name in (*PUBLISHED, "recipe.yaml") if found is None and self.out.exists(name)]
@@ -111,7 +113,7 @@ class Build:
             self.out.remove(name)
         mine = {f"{stage}-{identity[:12]}" for stage, identity in self.blueprint.identities.items()}
         for name in self.work.names():
-            if name not in {*mine, "plan.json"}:
+            if name not in {*mine, "plan.json", ANSWERS}:
                 self.work.remove(name)
 
 
@@ -140,41 +142,25 @@ def run(build: Build, executor: Executor, progress: Progress, stop: Stop) -> dic
     """
     started = time.perf_counter()
     tally = Tally.begin(s for s in UPSTREAM if s in build.blueprint.configs)
-    _run_stages(build, executor, progress, stop, tally)
+    run_stages(build, executor, progress, stop, tally, RECORD_STAGES)
     rejected = [line for s in RECORD_STAGES if s in build.blueprint.configs for line in _rejected(build, s)]
     build.out.write("rejected.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejected))
     files = _run_package(build, executor, progress, stop, tally)
-    if leak := tally.leak({stage: upstream[0] for stage, upstream in UPSTREAM.items() if upstream}):
+    taken_from = {stage: names[0] for stage in build.blueprint.configs if (names := build.blueprint.upstream(stage))}
+    if leak := tally.leak(taken_from):
         raise BuildError(f"{leak}: this is a fault of the program, please report it")
     if not files:
         raise BuildError(f"every conversation was rejected; see {build.out.url}/rejected.jsonl")
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "version": code_version(),
-        "recipe": {
-            "name": build.blueprint.recipe.name,
-            "seed": build.blueprint.recipe.seed,
-            "language": build.blueprint.recipe.language,
-            "profile": build.blueprint.recipe.profile,
-            "hash": build.blueprint.identity,
-        },
-        "identities": build.blueprint.identities,
-        "engines": [{"role": r, "name": n, "revision": v} for r, n, v in build.blueprint.package.provenance.engines],
-        "files": files,
-        "splits": _splits(files),
-        "licences": sorted({licence for f in files.values() for licence in f["licences"]}),
-        **tally.for_manifest(),
-        "seconds_per_stage": {stage: round(s, 1) for stage, s in tally.seconds.items()},
-        "timing": build.blueprint.language.timing(build.blueprint.recipe.profile).model_dump(mode="json"),
-        "human": [r.model_dump(mode="json") for r in build.blueprint.language.human],
-    }
+    manifest = manifest_of(build.blueprint, files, tally, entries(build))
     _publish(build, manifest, started)
     return manifest
 
 
-def _run_stages(build: Build, executor: Executor, progress: Progress, stop: Stop, tally: Tally) -> None:
-    """Every record stage on every shard."""
-    stages = [s for s in RECORD_STAGES if s in build.blueprint.configs]
+def run_stages(
+    build: Build, executor: Executor, progress: Progress, stop: Stop, tally: Tally, wanted: Sequence[str]
+) -> None:
+    """The wanted record stages, as far as the recipe has them, on every shard."""
+    stages = [s for s in wanted if s in build.blueprint.configs]
     tasks: list[Task] = []
     for depth, stage in enumerate(stages):
         shards = build.blueprint.num_shards(stage)
@@ -191,17 +177,17 @@ def _run_stages(build: Build, executor: Executor, progress: Progress, stop: Stop
         tally.add(report)
         progress.advance(task.stage, report)
 
-    _finish(drive(tasks, executor, on_done, stop), stop)
+    finish(drive(tasks, executor, on_done, stop), stop)
 
 
 def _task(build: Build, stage: str, shard: int, rank: int) -> Task:
     """One shard through one stage. The noise bank goes first, then the furthest stage, then the earliest shard."""
     blueprint = build.blueprint
     needs: set[str] = set()
-    for name in UPSTREAM[stage]:
-        if name == "noise" and name in blueprint.configs:
+    for name in blueprint.upstream(stage):
+        if name == "noise":
             needs |= {f"noise/{n}" for n in range(blueprint.num_shards("noise"))}
-        elif name != "noise":
+        else:
             needs.add(f"{name}/{shard}")
     return Task(
         key=f"{stage}/{shard}",
@@ -229,7 +215,7 @@ def _run_package(
         progress.advance("package", None)
 
     tasks = [_file_task(build, plan) for plan in plans]
-    _finish(drive(tasks, executor, on_done, stop), stop)
+    finish(drive(tasks, executor, on_done, stop), stop)
     rows = sum(f["rows"] for f in figures.values())
     tally.counts["package"] = Counter({"in": sum(r.given for r in reports), "out": rows, "rejected": 0})
     return dict(sorted(figures.items()))
@@ -246,9 +232,16 @@ def _timed_write_file(*args: Any) -> dict[str, Any]:
     return {**write_file(*args), "took_s": time.perf_counter() - started}
 
 
-def _finish(failures: Mapping[str, BaseException], stop: Stop) -> None:
+def entries(build: Build) -> list[Entry]:
+    """What the folder's run has paid for so far."""
+    return Answers(build.work.sub(ANSWERS)).entries()
+
+
+def finish(failures: Mapping[str, BaseException], stop: Stop) -> None:
     """Raises what ended a part of the run."""
     for key, error in failures.items():
+        if isinstance(error, Halt):
+            raise BuildError(f"{error}; what is done is kept") from error
         if isinstance(error, OSError):
             raise BuildError(f"{key}: {told(error)} and run the same command again") from error
     if failures:
@@ -257,24 +250,6 @@ def _finish(failures: Mapping[str, BaseException], stop: Stop) -> None:
         raise BuildError(f"{key}{more} failed: {type(error).__name__}: {error}; run the same command to try again")
     if stop.asked:
         raise Interrupted("stopped; the same command goes on from here")
-
-
-def _splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Figures per split."""
-    splits: dict[Split, dict[str, Any]] = {}
-    for f in files.values():
-        split = splits.setdefault(
-            f["split"], {"conversations": 0, "hours": 0.0, "bytes": 0, "files": 0, "voices": set()}
-        )
-        split["conversations"] += f["rows"]
-        split["hours"] += f["seconds"] / 3600
-        split["bytes"] += f["bytes"]
-        split["files"] += 1
-        split["voices"] |= set(f["voices"])
-    return {
-        name: {**s, "hours": round(s["hours"], 3), "voices": len(s["voices"])}
-        for name, s in sorted(splits.items(), key=lambda item: SPLITS.index(item[0]))
-    }
 
 
 def _publish(build: Build, manifest: dict[str, Any], started: float) -> None:

@@ -39,6 +39,7 @@ def build(
     out: Out = None,
     set_: Set = [],  # noqa: B006  (typer reads it, nobody writes it)
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Local worker processes.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of this machine: a process for each.")] = 0,
     scheduler: Annotated[
         str | None, typer.Option(metavar="tcp://..|FILE", help="A running Dask scheduler instead of local workers.")
     ] = None,
@@ -50,7 +51,8 @@ def build(
     """Build the dataset. Interrupted or killed, the same command goes on where it stopped."""
     from datagen import terminal
 
-    terminal.build(_recipe(recipe, set_, limit), _folder(out, recipe, set_, limit), workers, scheduler, update)
+    chosen = _recipe(recipe, set_, limit)
+    terminal.build(chosen, _folder(out, recipe, set_, limit), workers, gpus, scheduler, update)
 
 
 @app.command()

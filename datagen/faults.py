@@ -15,13 +15,17 @@ REMEDIES = {
 """Trying again would end in the same way, for every other shard too."""
 
 
-class BudgetReached(RuntimeError):
+class Halt(RuntimeError):
+    """The run cannot go on before somebody has done something; nothing is lost. One line says what."""
+
+
+class BudgetReached(Halt):
     """The money a run may spend is spent. Nothing is lost: with a higher budget the same command goes on."""
 
 
 def is_fatal(error: BaseException) -> bool:
     """Whether the run should end now. Lost connections and the like may pass."""
-    return isinstance(error, BudgetReached) or (isinstance(error, OSError) and error.errno in REMEDIES)
+    return isinstance(error, Halt) or (isinstance(error, OSError) and error.errno in REMEDIES)
 
 
 def told(error: OSError) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -22,6 +22,7 @@ from datagen.core.language import Language, Timing
 from datagen.core.overlay import Scene
 from datagen.core.timeline import Layout
 from datagen.core.types import Cue, Dialogue, Place, Script, Strict, Unreadable, Voice, Word
+from datagen.faults import Halt
 
 T = TypeVar("T")
 
@@ -63,6 +64,22 @@ class Speech:
 
 class Unspoken(ValueError):
     """An engine failed to say a text this time: another seed or another prompt may do. One line, the reason."""
+
+
+class NotYet(Halt):
+    """Clips that are still to be made elsewhere, by a batch engine: the shard cannot be run before they are there."""
+
+    def __init__(self, requests: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(f"{len(requests)} clips are still to be made; `datagen requests` writes them down")
+        self.requests = tuple(requests)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.requests,)
+
+    @classmethod
+    def together(cls, waiting: Sequence[NotYet]) -> NotYet:
+        """All of them as one."""
+        return cls([request for one in waiting for request in one.requests])
 
 
 class Engine(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,20 +90,36 @@ def _position(items: list[Any], part: str, text: str) -> int:
     raise ValueError(f"--set {text}: no item {part!r} in the list; there are: {', '.join(kinds) or 'none'}")
 
 
+PATHS = frozenset({"path", "voices", "babble_voices", "prices", "home", "python"})
+"""Keys whose values are paths."""
+MAYBE_PATHS = frozenset({"grammar", "model"})
+"""Keys whose values are names, or paths when they look like one."""
+
+
 def _absolute(value: Any, folder: Path) -> Any:
-    """Relative paths of a recipe, made absolute: the keys ``path`` and ``..voices``, and grammars given as a path."""
+    """The paths of a recipe with their environment variables filled in, relative ones made absolute."""
     if isinstance(value, list):
         return [_absolute(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
-    result = {}
-    for key, item in value.items():
-        is_path = key in ("path", "voices", "babble_voices") or (key == "grammar" and "/" in str(item))
-        if is_path and isinstance(item, str) and "://" not in item:
-            result[key] = str((folder / _home(item)).resolve())
-        else:
-            result[key] = _absolute(item, folder)
-    return result
+    return {
+        key: _path(item, folder) if isinstance(item, str) and _is_path(key, item) else _absolute(item, folder)
+        for key, item in value.items()
+    }
+
+
+def _is_path(key: str, text: str) -> bool:
+    if key == "grammar":
+        return "/" in text
+    return key in PATHS or (key in MAYBE_PATHS and text.startswith((".", "/", "~", "$")))
+
+
+def _path(text: str, folder: Path) -> str:
+    """A path or URL; what begins with a variable that is not set stays as it is, for the kind to say what to set."""
+    filled = os.path.expandvars(text)
+    if "://" in filled or filled.startswith("$"):
+        return filled
+    return str((folder / _home(filled)).resolve())
 
 
 def _home(path: str) -> Path:

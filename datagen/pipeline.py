@@ -13,6 +13,8 @@ from typing import Any
 
 from datagen.tasks import Executor, Task
 
+GPU = "GPU"
+"""The resource of a worker with a GPU of its own."""
 NO_WORKERS_TIMEOUT_S = 120
 FIRST_WORKER_TIMEOUT_S = 30
 """Schedulers are often there before their workers."""
@@ -46,18 +48,26 @@ class Cluster:
         self._tasks: dict[str, Task] = {}
         self._done: Queue[Any] = Queue()
         self._count = 0
-        threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-        self.window = max(2 * threads, 2)
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        self._plain = [address for address, w in workers.items() if not w.get("resources")]
+        self.window = max(2 * sum(w["nthreads"] for w in workers.values()), 2)
 
     def submit(self, task: Task) -> None:
-        """See Executor. The key is new in every run, so that two runs on one scheduler never share a result."""
+        """See Executor. The key is new in every run, so that two runs on one scheduler never share a result.
+
+        Tasks that need nothing special stay off the workers that offer something, as long as there are others: a GPU
+        must not wait for a core that renders.
+        """
         self._count += 1
+        plain = self._plain if not task.resources else []
         future = self._client.submit(
             task.call,
             *task.args,
             key=f"{task.key}-{self._run}-{self._count}",
             pure=False,
             resources=dict(task.resources) or None,
+            workers=plain or None,
+            allow_other_workers=bool(plain),
             priority=-task.rank[0],
         )
         self._tasks[future.key] = task
@@ -81,28 +91,50 @@ class Cluster:
 
 
 @contextmanager
-def cluster(workers: int, scheduler: str | None, needs: Mapping[str, float]) -> Iterator[Executor]:
-    """An executor on ``workers`` local processes, or on the cluster a scheduler address or file names.
+def cluster(workers: int, gpus: int, scheduler: str | None, needs: Mapping[str, float]) -> Iterator[Executor]:
+    """An executor on local processes, or on the cluster a scheduler address or file names.
 
-    ValueError when the cluster cannot be reached, has no worker, or none that offers the resources it ``needs``.
+    Locally there are ``workers`` plain processes, one for each of ``gpus`` GPUs that sees that GPU alone, and one for
+    every other resource the recipe ``needs`` (waiting for an API takes no core). ValueError when the cluster cannot be
+    reached, has no worker, or none that offers what is needed.
     """
     from dask import config  # type: ignore[reportPrivateImportUsage]
-    from dask.distributed import Client, LocalCluster
+    from dask.distributed import Client, Scheduler, SpecCluster
 
     with config.set(SETTINGS):
         if scheduler is not None:
             with _connected(scheduler) as client:
                 yield _ready(client, needs)
             return
-        local = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
+        local = SpecCluster(
+            workers=specification(workers, gpus, needs),
+            scheduler={"cls": Scheduler, "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}},
             silence_logs=logging.CRITICAL,
         )
         with local, Client(local) as client:
+            client.wait_for_workers(len(local.worker_spec))
             yield _ready(client, needs)
+
+
+def specification(workers: int, gpus: int, needs: Mapping[str, float]) -> dict[str, Any]:
+    """The local processes, as Dask's SpecCluster takes them."""
+    from dask.distributed import Nanny
+
+    def process(**more: Any) -> dict[str, Any]:
+        return {"cls": Nanny, "options": {"nthreads": 1, "host": "127.0.0.1", "silence_logs": logging.CRITICAL, **more}}
+
+    found = {f"cpu-{number}": process() for number in range(workers)}
+    for number in range(gpus if GPU in needs else 0):
+        own = {"CUDA_VISIBLE_DEVICES": visible_gpu(number)}
+        found[f"gpu-{number}"] = process(resources={GPU: needs[GPU]}, env=own)
+    others = {name: amount for name, amount in needs.items() if name != GPU}
+    return found | {name.lower(): process(resources={name: amount}) for name, amount in others.items()}
+
+
+def visible_gpu(number: int) -> str:
+    """The name of the n-th GPU this process may use."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return visible[number] if number < len(visible) else str(number)
 
 
 def _connected(scheduler: str) -> Any:
@@ -133,10 +165,9 @@ def _ready(client: Any, needs: Mapping[str, float]) -> Cluster:
     workers = client.scheduler_info(n_workers=-1)["workers"]
     for need, amount in needs.items():
         if not any(w.get("resources", {}).get(need, 0) >= amount for w in workers.values()):
-            start = f'`dask worker ADDRESS --resources "{need}={amount:g}"`'
-            raise ValueError(
-                f"no worker offers the resource {need} ({amount:g}); start one with {start} and use --scheduler"
-            )
+            start = f'`dask worker ADDRESS --nthreads 1 --resources "{need}={amount:g}"`'
+            here = "give --gpus N for the GPUs of this machine, or " if need == GPU else ""
+            raise ValueError(f"no worker offers the resource {need}; {here}start one with {start} and use --scheduler")
     client.register_plugin(_leave_interrupts())
     return Cluster(client)
 

@@ -6,12 +6,8 @@ copy, every default written out, is saved with the output.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.metadata import PackageNotFoundError, version
 from math import inf
 from pathlib import Path
 from typing import Any, Self
@@ -19,16 +15,28 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from datagen import kinds
+from datagen.core.acceptance import Acceptance
 from datagen.core.language import Language, ProfileName
 from datagen.core.mixing import Blocks, Levels
+from datagen.core.prices import Prices
 from datagen.core.types import Split, Strict, Voice
-from datagen.files import fingerprint
 from datagen.kinds import KindConfig
 from datagen.layers import layered
 from datagen.stages.plan import Margins
+from datagen.stages.synthesize import Bank
+from datagen.stages.write import Writing
 from datagen.strict_yaml import dump_yaml, load_yaml
 
-FAMILY_OF_KEY = {"source": "sources", "annotator": "llm", "tts": "tts", "noise": "noise", "phenomena": "phenomena"}
+FAMILY_OF_KEY = {
+    "source": "sources",
+    "writer": "llm",
+    "annotator": "llm",
+    "tts": "tts",
+    "asr": "asr",
+    "aligner": "asr",
+    "noise": "noise",
+    "phenomena": "phenomena",
+}
 LANGUAGES = Path(__file__).parent / "lang"
 
 
@@ -43,6 +51,14 @@ class Package(Strict):
     row_group_mb: int = Field(default=16, ge=1, le=100)
 
 
+class Spending(Strict):
+    """The most a run may pay for the answers of language models. It stops there and goes on with a higher cap."""
+
+    usd: float = Field(gt=0)
+    prices: str
+    """A price table (``manifests/prices.yaml``)."""
+
+
 class Recipe(Strict):
     """Everything that decides the bytes of a dataset."""
 
@@ -55,10 +71,25 @@ class Recipe(Strict):
     splits: dict[Split, float] = Field(default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1})
     """Shares; they are scaled to 1."""
     source: SerializeAsAny[KindConfig]
+    writer: SerializeAsAny[KindConfig] | None = None
+    """A language model that turns outlines into conversations; None where the source has none."""
+    writing: Writing = Writing()
     annotator: SerializeAsAny[KindConfig]
+    """``rules``, or a language model."""
+    budget: Spending | None = None
     tts: SerializeAsAny[KindConfig]
     voices: str
     """A voice manifest: a YAML file with a list ``voices``."""
+    acceptance: Acceptance = Acceptance()
+    """What a synthesised clip must be like."""
+    asr: SerializeAsAny[KindConfig] | None = None
+    """A recogniser that hears every clip; None = clips are judged by their signal alone."""
+    aligner: SerializeAsAny[KindConfig] | None = None
+    """Finds word times where the engine gives none; None = the recogniser's, else estimated and marked."""
+    bank: Bank | None = None
+    """A bank of verified clips per voice for short texts; None = every backchannel is synthesised anew."""
+    forbid_licences: tuple[str, ...] = ()
+    """Shell patterns of licences that must not get into the dataset (``*NC*``): the run refuses to start with them."""
     phenomena: tuple[SerializeAsAny[KindConfig], ...] = ()
     noise: SerializeAsAny[KindConfig] | None = None
     blocks: Blocks = Blocks()
@@ -166,6 +197,16 @@ def language(code: str) -> Language:
         raise RecipeError(f"{path}: {first_error(error, Language)}") from None
 
 
+def price_table(path: str) -> Prices:
+    """A price table; RecipeError when it is not there or not one."""
+    if not Path(path).is_file():
+        raise RecipeError(f"budget.prices: there is no file {path}; see manifests/prices.yaml")
+    try:
+        return Prices.model_validate(load_yaml(Path(path)))
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {first_error(error, Prices)}") from None
+
+
 class _Voices(BaseModel):
     """What is read of a voice manifest."""
 
@@ -180,10 +221,19 @@ def voice_manifest(path: str) -> tuple[Voice, ...]:
         found = _Voices.model_validate(load_yaml(path)).voices
     except ValidationError as error:
         raise RecipeError(f"{path}: {first_error(error)}") from None
+    found = tuple(_beside(voice, Path(path).parent) for voice in found)
     ids = [voice.id for voice in found]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise RecipeError(f"{path}: voices: {', '.join(twice)} stands twice; a voice belongs to one split")
     return found
+
+
+def _beside(voice: Voice, folder: Path) -> Voice:
+    """The voice with the paths of its prompts, which a manifest gives relative to itself, made absolute."""
+    if not voice.prompts:
+        return voice
+    prompts = tuple(p.model_copy(update={"path": str(folder / p.path)}) for p in voice.prompts)
+    return voice.model_copy(update={"prompts": prompts})
 
 
 def voices(recipe: Recipe) -> tuple[Voice, ...]:
@@ -196,42 +246,6 @@ def voices(recipe: Recipe) -> tuple[Voice, ...]:
                 f"voices: {path} has fewer than two {recipe.language} voices for the {split} split; add some"
             )
     return own
-
-
-def identity_of(value: Any) -> Any:
-    """What of a config counts for the identity of a result: everything but paths, which count with their contents, and
-    the revision of an engine that states one."""
-    if isinstance(value, KindConfig):
-        module = sys.modules[type(value).__module__]
-        fields = {n: identity_of(getattr(value, n)) for n in type(value).model_fields if n != "path"}
-        if hasattr(module, "revision"):
-            fields["revision"] = module.revision(value)
-        if hasattr(module, "fingerprint"):
-            fields["contents"] = module.fingerprint(value)
-        elif getattr(value, "path", None):
-            fields["contents"] = fingerprint(str(getattr(value, "path")))  # noqa: B009
-        return fields
-    if isinstance(value, BaseModel):
-        return {name: identity_of(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, list | tuple):
-        return [identity_of(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): identity_of(item) for key, item in value.items()}
-    return value
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
-    text = json.dumps(identity_of(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def code_version() -> str:
-    """The installed version of this package."""
-    try:
-        return version("duplexkit")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def dump(recipe: Recipe) -> str:

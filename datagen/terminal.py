@@ -25,8 +25,9 @@ from datagen.core.summary import Summary
 from datagen.core.turntaking import from_timeline
 from datagen.core.types import Unreadable
 from datagen.files import Folder
+from datagen.kinds import Need
 from datagen.pipeline import cluster
-from datagen.preflight import Check, check_voices
+from datagen.preflight import check_voices
 from datagen.recipe import Recipe, dump
 from datagen.store import ShardReport, StageFolder
 from datagen.tasks import Stop
@@ -78,7 +79,7 @@ class Bars:
             _line(f"{stage}: {note or 'done'}")
 
 
-def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, update: bool) -> None:
+def build(recipe: Recipe, out: str, workers: int | None, gpus: int, scheduler: str | None, update: bool) -> None:
     """Runs a build and prints its summary."""
     job = Build(draw_up(recipe), Folder(out))
     if job.complete():
@@ -92,7 +93,7 @@ def build(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, 
     try:
         with (
             stop.listening(),
-            cluster(workers or os.cpu_count() or 1, scheduler, needs) as executor,
+            cluster(workers or os.cpu_count() or 1, gpus, scheduler, needs) as executor,
             stop.minding(),
             Bars() as bars,
         ):
@@ -173,15 +174,16 @@ def _figure(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def checks(found: Iterable[Check]) -> bool:
-    """Prints a line per need; whether all are met."""
-    met = True
+def checks(found: Iterable[Need]) -> bool:
+    """Prints a line per need and counts what is missing; whether nothing is."""
+    missing = 0
     for item in found:
         mark = "[green]ok     [/]" if item.found else "[red]missing[/]"
-        console.print(f"{mark}  {item.name:<9} ", end="")
+        console.print(f"{mark}  {item.name:<24} ", end="")
         _line(item.found or item.remedy)
-        met = met and bool(item.found)
-    return met
+        missing += not item.found
+    _line(f"\n{missing} missing" if missing else "\neverything is here")
+    return not missing
 
 
 def explain(recipe: Recipe, out: str) -> None:

@@ -31,7 +31,7 @@ def datagen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """Runs the command line in this process, its workers included."""
 
     @contextmanager
-    def here(workers: int, scheduler: str | None, needs: dict[str, float]) -> Iterator[Executor]:
+    def here(workers: int, gpus: int, scheduler: str | None, needs: dict[str, float]) -> Iterator[Executor]:
         yield Inline()
 
     monkeypatch.setattr(terminal, "cluster", here)

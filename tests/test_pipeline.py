@@ -238,7 +238,7 @@ def test_a_scheduler_file_that_is_not_there_is_not_waited_for(tmp_path: Path) ->
         pytest.raises(
             ValueError, match=r"--scheduler .*s\.json: cannot be reached \(there is no such file\); start it"
         ),
-        cluster(1, str(tmp_path / "s.json"), {}),
+        cluster(1, 0, str(tmp_path / "s.json"), {}),
     ):
         pass
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from datagen.blueprint import draw_up
 from datagen.layers import layered
-from datagen.recipe import Recipe, RecipeError, digest, dump, identity_of, language, load, voice_manifest
+from datagen.identity import digest, identity_of
+from datagen.recipe import Recipe, RecipeError, dump, language, load, voice_manifest
 from datagen.sources import jsonl
 from tests.helpers import ROOT
 from tests.tiny import voices, write_recipe

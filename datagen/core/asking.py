@@ -1,5 +1,7 @@
-"""Questions to a language model and their answers, as values. Who sends them is a kind (``llm/``); what they say belongs
-to the stage that needs the answer."""
+"""Questions to a language model and their answers, as values.
+
+Who sends them is a kind (``llm/``); what they say belongs to the stage that needs the answer.
+"""
 
 from __future__ import annotations
 

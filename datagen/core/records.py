@@ -28,6 +28,10 @@ class Utterance(Strict):
     peak: float = Field(gt=0, le=1)
     pcm: Blob | None = None
     """16-bit little-endian samples in the synthesize pack; None in previews without audio."""
+    attempts: int = 1
+    """How many clips were made until one was accepted."""
+    wer: float | None = None
+    """Word errors of the recogniser per word; None where nobody listened."""
 
     @model_validator(mode="after")
     def _words_inside(self) -> Self:
@@ -41,14 +45,24 @@ class Utterance(Strict):
         return self
 
 
+class Dropped(Strict):
+    """A cue that could not be realised, and why."""
+
+    cue: Cue
+    reason: str
+
+
 class VoicedScript(Strict):
-    """A script with its voices and its utterances: one per turn in turn order, then one per cue that speaks."""
+    """A script with its voices and its utterances: one per turn in turn order, then one per cue that speaks and could
+    be spoken."""
 
     script: Script
     split: Split
     user_voice: Voice
     assistant_voice: Voice
     utterances: tuple[Utterance, ...]
+    unspoken: tuple[Dropped, ...] = ()
+    """Cues no acceptable clip could be made for."""
 
     @property
     def id(self) -> str:
@@ -136,13 +150,6 @@ class Transition(Strict):
     @property
     def clipped(self) -> bool:
         return self.asked != self.achieved
-
-
-class Dropped(Strict):
-    """A cue that could not be realised, and why."""
-
-    cue: Cue
-    reason: str
 
 
 class Timeline(Strict):

@@ -8,7 +8,7 @@ Times are integer samples at 16 kHz, intervals half-open ``[start, end)``.
 from __future__ import annotations
 
 import re
-from typing import Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -172,6 +172,9 @@ class Script(Strict):
 
 class Prompt(Strict):
     """A recording of a voice that an engine clones it from."""
+
+    aside: ClassVar[frozenset[str]] = frozenset({"path"})
+    """What is no part of an identity: the file counts with its hash."""
 
     path: str
     """Wav or FLAC; a manifest may give it relative to its own folder."""

@@ -17,13 +17,11 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import soxr
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 from pydantic import Field
 
-from datagen.core.units import SAMPLE_RATE
 from datagen.kinds import Clip, KindConfig
+from datagen.noise._reading import at_16_khz, decode, line, reach
 
 SILENT_RMS = 1e-5
 """-100 dB below full scale: a third of the smallest step of a 16-bit file. Less cannot be scaled to a wanted SNR."""
@@ -87,14 +85,11 @@ class Folder:
             raise ValueError(f"clip {clip.id!r} lies outside {self.config.path!r}; use the ids that clips() gives")
         try:
             with self._open(clip.id) as file:
-                samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+                return at_16_khz(*decode(file))
         except (OSError, soundfile.SoundFileError) as error:
-            raise ValueError(f"clip {clip.id!r} in {self.config.path!r} cannot be read: {_line(error)}") from error
-        mono = samples.mean(axis=1)
-        if not np.isfinite(mono).all():
-            raise ValueError(f"clip {clip.id!r} in {self.config.path!r} holds samples that are no numbers; remove it")
-        resampled = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-        return (resampled - resampled.mean(dtype=np.float64)).astype(np.float32)
+            raise ValueError(f"clip {clip.id!r} in {self.config.path!r} cannot be read: {line(error)}") from error
+        except ValueError as error:
+            raise ValueError(f"clip {clip.id!r} in {self.config.path!r} {error}") from error
 
     @cached_property
     def _listing(self) -> _Listing:
@@ -126,18 +121,13 @@ class Folder:
             with self._open(name) as file:
                 return _unusable(file, self.config.min_seconds)
         except (OSError, soundfile.SoundFileError) as error:
-            return f"cannot be read: {_line(error)}"
+            return f"cannot be read: {line(error)}"
 
     def _scene(self, name: str) -> str:
         path = PurePosixPath(name)
         if self.config.scene_from == "parent":
             return path.parent.name or PurePosixPath(self._root).name
         return re.sub(r"[\s_]*\d*$", "", path.stem.split("-")[0]) or path.stem
-
-
-def _line(error: Exception) -> str:
-    """An error's text on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _unusable(file: BinaryIO, min_seconds: float) -> str:
@@ -163,11 +153,4 @@ def _unusable(file: BinaryIO, min_seconds: float) -> str:
 
 def make(config: Config) -> Folder:
     """The source of a folder; ValueError when there is no such folder or its storage is not supported here."""
-    try:
-        fs, root = url_to_fs(config.path)
-        exists = fs.isdir(root)
-    except (ImportError, OSError, ValueError) as error:
-        raise ValueError(f"path: {config.path!r} cannot be reached: {_line(error)}") from error
-    if not exists:
-        raise ValueError(f"path: there is no folder {config.path!r}; give a folder of noise recordings")
-    return Folder(config, fs, str(root).rstrip("/"))
+    return Folder(config, *reach(config.path))

@@ -68,7 +68,7 @@ class Backchannel:
             rate = config.assistant_per_minute / config.probability if invited else config.user_per_minute
             chosen, share = thin(open_places, rate * minutes, rng)
             for place in chosen:
-                text = choose(language.backchannels, rng)
+                text = place.text or choose(language.backchannels, rng)
                 answered = not invited or rng.random() < config.probability
                 probability = config.probability if invited else share
                 if not answered:

@@ -1,7 +1,9 @@
 """Stages: plain functions over the records of a shard, and the one loop that runs any of them.
 
 A stage is a module with ``NAME``, ``VERSION``, ``Config`` and ``process(record, config, inputs, put)``; its
-records come from ``UPSTREAM`` (typed ``IN``) or, where a stage reads the outside world, from its own ``records``.
+records come from the first of ``UPSTREAM`` that the recipe has (typed ``IN``) or, where a stage reads the outside
+world, from its own ``records``. A stage with ``gather(records, config, inputs)`` is given all records of the shard
+beforehand; what it returns by record id stands in ``inputs.gathered``: that is how many questions go out at once.
 Raise VERSION when the same input gives another output.
 """
 
@@ -15,6 +17,7 @@ from typing import Any
 
 from datagen.core.records import Checked
 from datagen.core.types import Dialogue, Ingested, Strict, Unreadable
+from datagen.faults import Halt
 from datagen.files import Folder
 from datagen.stages.inputs import Inputs
 from datagen.stages.journal import Journal
@@ -23,7 +26,7 @@ from datagen.store import ShardReport, ShardWriter, StageFolder
 MAX_REASON = 300
 """Characters kept of a reason."""
 
-RECORD_STAGES = ("noise", "ingest", "annotate", "synthesize", "plan", "render", "check")
+RECORD_STAGES = ("noise", "ingest", "write", "annotate", "synthesize", "plan", "render", "check")
 
 
 def module_of(stage: str) -> ModuleType:
@@ -68,7 +71,12 @@ def run_shard(work_url: str, stage: str, config: Strict, identities: Mapping[str
 def _records(module: ModuleType, config: Strict, shard: int, inputs: Inputs) -> Iterator[Any]:
     if hasattr(module, "records"):
         return module.records(config, shard, inputs)
-    return inputs.folder(module.UPSTREAM).records(shard, module.IN)
+    records = inputs.upstream(module.UPSTREAM).records(shard, module.IN)
+    if not hasattr(module, "gather"):
+        return records
+    everything = list(records)
+    inputs.gathered = module.gather(everything, config, inputs)
+    return iter(everything)
 
 
 def _process(
@@ -86,7 +94,7 @@ def _process(
             journal.enter(record.id)
         result = module.process(record, config, inputs, writer.put)
         writer.give(result)
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, Halt):
         raise
     except Exception as error:  # the record boundary: recorded with its reason, counted, published in `rejected`
         writer.reject(record.id, reason_of(error))

@@ -5,10 +5,12 @@ Every FLAC must say it holds the planned samples; one conversation in twenty is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from datagen.codec import decode_flac, num_samples
 from datagen.core.audio import db
 from datagen.core.checks import measure
-from datagen.core.records import Checked, Quality, Rendered
+from datagen.core.records import Checked, Quality, Rendered, Utterance
 from datagen.core.rng import key
 from datagen.core.types import Strict
 from datagen.core.units import from_ms
@@ -16,7 +18,7 @@ from datagen.stages.inputs import Inputs, Put
 
 NAME = "check"
 VERSION = 1
-UPSTREAM = "render"
+UPSTREAM = ("render",)
 IN = Rendered
 
 
@@ -65,7 +67,9 @@ def quality(record: Rendered) -> Quality:
     """The published quality figures."""
     timeline = record.plan.timeline
     words = [w for s in timeline.segments for w in s.words]
+    heard = [u for u in record.plan.voiced.utterances if u.wer is not None]
     return Quality(
+        wer=_word_error_rate(heard),
         clipped_samples=record.clipped_samples,
         user_peak=record.measured.user_peak,
         assistant_peak=record.measured.assistant_peak,
@@ -76,6 +80,12 @@ def quality(record: Rendered) -> Quality:
         fto_clipped=sum(t.clipped for t in timeline.transitions),
         cues_dropped=len(timeline.dropped),
     )
+
+
+def _word_error_rate(heard: Sequence[Utterance]) -> float | None:
+    """Word errors per word over all utterances that were listened to."""
+    words = sum(len(u.words) for u in heard)
+    return round(sum((u.wer or 0.0) * len(u.words) for u in heard) / words, 4) if words else None
 
 
 def _level(mean_square: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from pydantic import Field, SerializeAsAny
 
@@ -31,6 +32,8 @@ class Config(Strict):
     conversations: int = Field(ge=1)
     conversations_per_shard: int = Field(ge=1)
     splits: dict[Split, float]
+    forbid_licences: tuple[str, ...] = ()
+    """Shell patterns; a dialogue of such a licence is refused."""
 
     @property
     def num_shards(self) -> int:
@@ -57,9 +60,12 @@ def records(config: Config, shard: int, inputs: Inputs) -> Iterator[Dialogue | U
 
 
 def process(dialogue: Dialogue, config: Config, inputs: Inputs, put: Put) -> Ingested:
-    """The dialogue with its split; refuses another language and what cannot be spoken."""
-    if dialogue.language.split("-")[0] != config.language.split("-")[0]:
+    """The dialogue with its split; refuses another language (an outline may have any), a forbidden licence and what
+    cannot be spoken."""
+    if dialogue.use == "script" and dialogue.language.split("-")[0] != config.language.split("-")[0]:
         raise ValueError(f"language {dialogue.language!r}, the recipe asks for {config.language!r}")
+    if pattern := next((p for p in config.forbid_licences if fnmatchcase(dialogue.licence, p)), None):
+        raise ValueError(f"licence {dialogue.licence!r}: the recipe forbids {pattern!r}")
     turns = tuple(Turn(speaker=t.speaker, text=speakable(t.text, config.replace)) for t in dialogue.turns)
     spoken = dialogue.model_copy(update={"turns": turns})
     return Ingested(dialogue=spoken, split=split_of(spoken, config.splits, config.seed))

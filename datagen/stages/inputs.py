@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from datagen.answers import Answers, Budget
 from datagen.core.audio import Pcm
 from datagen.core.mixing import ClipLevels
 from datagen.core.types import Blob, Strict
@@ -18,6 +19,10 @@ from datagen.store import Pack, StageFolder
 
 Put = Callable[[bytes], Blob]
 """Appends bytes to the pack of the shard being written."""
+
+
+ANSWERS = "answers"
+"""Where the answers of language models are kept in the work folder, whatever stage asked."""
 
 
 class NoiseClip(Strict):
@@ -42,9 +47,23 @@ class Inputs:
         self._work, self._identities, self.shard = work_url, identities, shard
         self._packs: dict[tuple[str, int], Pack] = {}
         self._stack = ExitStack()
+        self.gathered: Mapping[str, Any] = {}
+        """By record id: what the stage's ``gather`` found out before the first record."""
 
     def folder(self, stage: str) -> StageFolder:
         return StageFolder(Folder(self._work), stage, self._identities[stage])
+
+    def upstream(self, stages: tuple[str, ...]) -> StageFolder:
+        """The first of these stages that the recipe has."""
+        return self.folder(next(stage for stage in stages if stage in self._identities))
+
+    def beside(self, name: str) -> Folder:
+        """A folder of the work folder that belongs to no stage."""
+        return Folder(self._work).sub(name)
+
+    def answers(self, budget: Budget | None) -> Answers:
+        """What language models have answered in this run; open until the shard is done."""
+        return self._stack.enter_context(Answers(self.beside(ANSWERS), budget))
 
     def bytes(self, stage: str, blob: Blob) -> bytes:
         """Bytes an earlier stage put for this shard."""

@@ -23,7 +23,7 @@ from datagen.store import ShardReport
 
 NAME = "package"
 VERSION = 1
-UPSTREAM = "check"
+UPSTREAM = ("check",)
 
 
 class Config(Strict):

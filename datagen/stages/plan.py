@@ -22,7 +22,7 @@ from datagen.stages.inputs import Inputs, Put
 
 NAME = "plan"
 VERSION = 1
-UPSTREAM = "synthesize"
+UPSTREAM = ("synthesize",)
 IN = VoicedScript
 
 
@@ -83,12 +83,13 @@ def _timeline(record: VoicedScript, config: Config) -> Timeline:
     rng = stream(config.seed, record.id, "margins")
     lead, tail = (_uniform(limits, rng) for limits in (config.margins.lead_ms, config.margins.tail_ms))
     layouts, dropped = _shaped(script, record.utterances, phenomena, config)
+    dropped += record.unspoken
     asked = _offsets(script, config.timing, stream(config.seed, record.id, "offsets"))
     draft = assemble(layouts, [(t.speaker, t.text) for t in turns], asked, lead)
     scene = Scene(draft=draft)
     spoken = {u.cue: lay(number, u) for number, u in enumerate(record.utterances) if u.cue is not None}
     for number, cue in enumerate(script.cues):
-        if any(d.cue is cue for d in dropped):
+        if any(d.cue is cue for d in dropped) or (cue.text and number not in spoken):
             continue
         try:
             overlay_rng = _cue_stream(config, record.id, "overlay", number)

@@ -35,7 +35,7 @@ from datagen.stages.inputs import Inputs, Put
 
 NAME = "render"
 VERSION = 1
-UPSTREAM = "plan"
+UPSTREAM = ("plan",)
 IN = Plan
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from datagen.kinds import parse
-from datagen.recipe import digest
+from datagen.identity import digest
 from datagen.sources.grammar import GRAMMARS
 
 

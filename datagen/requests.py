@@ -1,0 +1,76 @@
+"""The big batch run: which clips a recipe still needs from an engine that works elsewhere.
+
+Every line of every conversation is walked through the studio as in a build. Clips that are there are judged; a clip
+that is missing, or whose last attempt was refused, becomes a request in ``todo-<shard>.jsonl``. Hand the files to the
+engine, ask again, and build when nothing is left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from datagen.build import Build, Progress, finish, run_stages
+from datagen.core.types import Annotated, Blob
+from datagen.files import Folder
+from datagen.kinds import NotYet
+from datagen.stages import synthesize
+from datagen.stages.inputs import Inputs
+from datagen.tally import Tally
+from datagen.tasks import Executor, Stop, Task, drive
+
+TEXT_STAGES = ("ingest", "write", "annotate")
+
+
+def collect(build: Build, folder: str, executor: Executor, progress: Progress, stop: Stop) -> int:
+    """Writes the requests into a folder; returns how many there are. 0 means the recipe can be built."""
+    stages = [stage for stage in TEXT_STAGES if stage in build.blueprint.configs]
+    run_stages(build, executor, progress, stop, Tally.begin(stages), stages)
+    total = 0
+
+    def on_done(task: Task, count: int) -> None:
+        nonlocal total
+        total += count
+        progress.advance("requests", None)
+
+    blueprint = build.blueprint
+    shards = blueprint.num_shards("synthesize")
+    progress.expect("requests", shards)
+    tasks = [
+        Task(
+            key=f"requests/{shard}",
+            stage="requests",
+            call=write_requests,
+            args=(build.work.url, blueprint.configs["synthesize"], blueprint.identities, shard, folder),
+        )
+        for shard in range(shards)
+    ]
+    finish(drive(tasks, executor, on_done, stop), stop)
+    return total
+
+
+def write_requests(
+    work_url: str, config: synthesize.Config, identities: Mapping[str, str], shard: int, folder: str
+) -> int:
+    """What one shard still needs, in ``todo-<shard>.jsonl``; no file where it needs nothing."""
+    wanted: dict[str, Mapping[str, Any]] = {}
+    with Inputs(work_url, identities, shard) as inputs:
+        for record in inputs.upstream(synthesize.UPSTREAM).records(shard, Annotated):
+            try:
+                synthesize.process(record, config, inputs, _nowhere)
+            except NotYet as missing:
+                wanted |= {request["key"]: request for request in missing.requests}
+            except ValueError:  # the build will refuse the record and say why
+                continue
+    target, name = Folder(folder), f"todo-{shard:05d}.jsonl"
+    if wanted:
+        target.write(name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in wanted.values()))
+    else:
+        target.remove(name)
+    return len(wanted)
+
+
+def _nowhere(content: bytes) -> Blob:
+    """Clips that are there already are judged, not kept: the build reads them again."""
+    return Blob(offset=0, nbytes=len(content))

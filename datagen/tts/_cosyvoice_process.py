@@ -1,0 +1,249 @@
+"""The worker's side of the CosyVoice process: starting it, asking it with a time limit, replacing it when it fails.
+
+A process of its own, because the model's faults are those of native code: it hangs, it is killed for its memory, a GPU
+error leaves it useless, and it may need another interpreter. Workers are daemons, which must not have multiprocessing
+children; a plain subprocess is allowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from datagen.kinds import Unspoken
+from datagen.tts._cosyvoice_frames import packed, received
+
+_BOOT = (
+    "import sys; sys.path[0] = sys.argv.pop(); from datagen.tts import _cosyvoice_child as child; "
+    "del sys.path[0]; child.main()"
+)
+"""The child sees this project's folder only until its own modules are imported: the packages beside it belong to this
+interpreter, perhaps not to the child's."""
+_ROOT = str(Path(__file__).resolve().parents[2])
+ENVIRONMENT = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+"""Set unless it is set already. With more threads, the many short calls of the language model take 20 times longer."""
+MAX_LOST = 8
+"""Processes lost in a row without one utterance in between: the machine is at fault, not the texts."""
+_LAST_WORDS = 40
+_PATIENCE_S = 5.0
+"""How long a process may take to end by itself, or to die when it is killed."""
+
+
+class _Gone(Exception):
+    """The process has ended, or closed its pipe. Says how."""
+
+
+class _Slow(Exception):
+    """No answer in time."""
+
+
+class Child:
+    """One process and its pipes."""
+
+    def __init__(self, python: str) -> None:
+        self._process = subprocess.Popen(
+            [python, "-c", _BOOT, _ROOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env={**ENVIRONMENT, **os.environ},
+            start_new_session=True,  # a Ctrl-C is for the worker, which ends this process in its own time
+        )
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._requests, self._replies = self._process.stdin, self._process.stdout
+        self._selector = DefaultSelector()
+        self._selector.register(self._replies, EVENT_READ)
+        self._words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._listener = threading.Thread(target=_listen, args=(self._process.stderr, self._words), daemon=True)
+        self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, message: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], bytes]:
+        """The answer to a message; raises _Slow or _Gone, after which the process is of no more use."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._requests.write(packed(message))
+            return received(lambda size: self._exactly(size, deadline))
+        except (BrokenPipeError, EOFError):
+            raise _Gone(self._obituary()) from None
+
+    def close(self) -> None:
+        """Ends the process: asks it to, waits, then kills it and what it has started."""
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        self._wait(_PATIENCE_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends the process and what it has started, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._wait(_PATIENCE_S)
+        self._listener.join(_PATIENCE_S)
+        self._selector.close()
+        for pipe in (self._requests, self._replies):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def _exactly(self, size: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._selector.select(left):
+                raise _Slow
+            piece = self._replies.read(size - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+    def _obituary(self) -> str:
+        """How the process ended and the last line of what it printed."""
+        code = self._wait(_PATIENCE_S)
+        if code is None:
+            how = "closed its pipe"
+        else:
+            how = f"ended with {f'code {code}' if code >= 0 else _signal_name(-code)}"
+        self._listener.join(1)
+        return how + (f"; its last line: {self._words[-1]}" if self._words else "")
+
+    def _wait(self, timeout_s: float) -> int | None:
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def _listen(errors: IO[bytes], words: deque[str]) -> None:
+    """Reads standard error to its end, so that it never fills up, and keeps its last lines."""
+    with errors:
+        for line in iter(lambda: errors.readline(4096), b""):
+            text = " ".join(line.decode(errors="replace").split())
+            if text:
+                words.append(text[:300])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run processes: the interpreter, the first message, and limits (see ``cosyvoice2.Config``)."""
+
+    python: str
+    settings: Mapping[str, Any]
+    timeout_s: float
+    start_timeout_s: float
+    start_attempts: int
+    recycle_after: int
+
+
+class Speaker:
+    """A process that speaks and its successors. Any thread may call; calls wait for each other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._rate = self._spoken = self._lost = 0
+        self._refused = ""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that speaks at present."""
+        return self._child.pid if self._child else None
+
+    def say(self, request: Mapping[str, Any]) -> tuple[int, npt.NDArray[np.float32]]:
+        """A rate and samples at it. Raises Unspoken, or OSError when no process can be kept alive."""
+        with self._lock:
+            child = self._running()
+            try:
+                answer, payload = child.ask(request, self._plan.timeout_s)
+            except _Slow:
+                raise self._loss(f"took longer than {self._plan.timeout_s:g} s") from None
+            except _Gone as gone:
+                raise self._loss(f"the CosyVoice process {gone}") from None
+            if answer.get("broken"):
+                raise self._loss(str(answer["failed"]))
+            if "failed" in answer:
+                raise Unspoken(str(answer["failed"]))
+            self._spoken, self._lost = self._spoken + 1, 0
+            return self._rate, np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
+
+    def close(self) -> None:
+        """Ends the process; the next request starts another."""
+        with self._lock:
+            if self._child is not None:
+                self._child.close()
+            self._child = None
+
+    def _loss(self, why: str) -> Exception:
+        """Gives up a process after an utterance; the error to raise."""
+        if self._child is not None:
+            self._child.kill()
+        self._child = None
+        self._lost += 1
+        if self._lost < MAX_LOST:
+            return Unspoken(why)
+        return OSError(f"cosyvoice2: {self._lost} processes in a row were lost, the last one: {why}; check the GPU")
+
+    def _running(self) -> Child:
+        """The process, a fresh one where there is none or where it has spoken enough."""
+        if self._child is not None and self._spoken >= self._plan.recycle_after:
+            self._child.close()
+            self._child = None
+        if self._child is None:
+            self._child, self._rate = self._started()
+            self._spoken = 0
+        return self._child
+
+    def _started(self) -> tuple[Child, int]:
+        """A process whose model is loaded, and its rate. OSError when it refuses, is too slow or dies every time."""
+        if self._refused:  # it would refuse again, after half a minute of loading
+            raise OSError(self._refused)
+        why = ""
+        for _ in range(self._plan.start_attempts):
+            child = Child(self._plan.python)
+            try:
+                answer, _ = child.ask(self._plan.settings, self._plan.start_timeout_s)
+            except _Gone as gone:
+                why = str(gone)
+            except _Slow:
+                child.kill()
+                raise OSError(f"cosyvoice2: not ready after start_timeout_s={self._plan.start_timeout_s:g}") from None
+            else:
+                if "ready" in answer:
+                    return child, int(answer["ready"])
+                why = str(answer["refused"])
+                if not answer["broken"]:
+                    child.kill()
+                    raise OSError(self._refusal(answer))
+            child.kill()
+        raise OSError(f"cosyvoice2: the process died {self._plan.start_attempts} times at its start: {why}")
+
+    def _refusal(self, answer: Mapping[str, Any]) -> str:
+        missing = answer.get("missing")
+        remedy = f"; {self._plan.python} has no module {missing}: pip install 'duplexkit[cosyvoice]'" if missing else ""
+        self._refused = f"cosyvoice2: {answer['refused']}{remedy}"
+        return self._refused
