@@ -50,25 +50,29 @@ class Answers:
 
     def __init__(self, folder: Folder, budget: Budget | None = None) -> None:
         self._folder, self._budget = folder, budget
-        self._ledger = f"ledger/{uuid.uuid4().hex}.jsonl"
+        self._ledgers = folder.sub("ledger")
+        self._ledger = f"{uuid.uuid4().hex}.jsonl"
         self._own: dict[str, Entry] = {}
+        self._known: dict[str, Entry] = {}
+        """Own and other processes', each key once."""
+        self._spent = 0.0
+        """What the known ones cost where there is a budget. Summed as they come: it is asked before every request."""
         self._saved, self._saved_at = 0, 0.0
-        self._others: dict[str, tuple[int, list[Entry]]] = {}
+        self._sizes: dict[str, int] = {}
         self._read_at = -REFRESH_S
         self._reserved = 0.0
         self._lock = threading.RLock()
 
     def kept(self, key: str, purpose: str) -> Reply | None:
         """The answer to a request made before, in this run or in one that it resumes."""
-        name = f"{key[:2]}/{key}.json"
-        if not self._folder.exists(name):
-            return None
         try:
-            kept = json.loads(self._folder.read(name))
-            reply = Reply.model_validate(kept["reply"])
-        except (ValueError, KeyError, ValidationError):  # a power cut has shortened it
+            kept = json.loads(self._folder.read(f"{key[:2]}/{key}.json"))
+            reply, batch = Reply.model_validate(kept["reply"]), bool(kept["batch"])
+        except FileNotFoundError:
             return None
-        self._note(Entry(key=key, purpose=purpose, model=reply.model, batch=bool(kept["batch"]), usage=reply.usage))
+        except (ValueError, KeyError, TypeError):  # a power cut has shortened it
+            return None
+        self._note(Entry(key=key, purpose=purpose, model=reply.model, batch=batch, usage=reply.usage))
         return reply
 
     def keep(self, key: str, purpose: str, reply: Reply, batch: bool = False) -> None:
@@ -79,15 +83,18 @@ class Answers:
 
     @contextmanager
     def paying(self, model: str, most: Usage, batch: bool = False) -> Iterator[None]:
-        """Around a request: BudgetReached when what is spent, what is on its way and this one's most exceed the cap."""
+        """Around a request: BudgetReached when what is spent, what is on its way and this one's most exceed the cap.
+
+        ValueError when the table has no price for the model.
+        """
         worst = self._budget.prices.of(model).usd(most, batch) if self._budget is not None else 0.0
         with self._lock:
             if self._budget is not None:
-                spent = self.spent_usd(self._budget.prices)
-                if spent + self._reserved + worst > self._budget.usd:
+                self._refresh()
+                if self._spent + self._reserved + worst > self._budget.usd:
                     raise BudgetReached(
-                        f"budget: ${spent:.2f} of ${self._budget.usd:.2f} is spent, the next answer could exceed it; "
-                        "raise budget.usd to go on"
+                        f"budget: ${self._spent:.4g} of ${self._budget.usd:g} is spent and the next answer could "
+                        "exceed it; raise budget.usd to go on"
                     )
             self._reserved += worst
         try:
@@ -100,8 +107,7 @@ class Answers:
         """Everything paid for in the run, each answer once, in order of key."""
         with self._lock:
             self._refresh()
-            found = {entry.key: entry for _, entries in self._others.values() for entry in entries}
-            return [entry for _, entry in sorted((found | self._own).items())]
+            return [self._known[key] for key in sorted(self._known)]
 
     def spent_usd(self, prices: Prices) -> float:
         """What the run has cost so far."""
@@ -109,15 +115,14 @@ class Answers:
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A small JSON document kept beside the answers (names of batch jobs)."""
-        if not self._folder.exists(name):
-            return None
         try:
-            return dict(json.loads(self._folder.read(name)))
-        except ValueError:
+            found = json.loads(self._folder.read(name))
+        except (FileNotFoundError, ValueError):
             return None
+        return found if isinstance(found, dict) else None
 
     def write_document(self, name: str, content: dict[str, Any]) -> None:
-        """See ``document``."""
+        """See ``document``. On the disk when this returns."""
         self._folder.write(name, json.dumps(content, ensure_ascii=False))
 
     def close(self) -> None:
@@ -127,14 +132,21 @@ class Answers:
 
     def _note(self, entry: Entry) -> None:
         with self._lock:
+            self._count(entry)
             self._own[entry.key] = entry
             if time.monotonic() - self._saved_at >= REFRESH_S / 2:
                 self._save()
 
+    def _count(self, entry: Entry) -> None:
+        if entry.key not in self._known:
+            if self._budget is not None:
+                self._spent += self._budget.prices.of(entry.model).usd(entry.usage, entry.batch)
+            self._known[entry.key] = entry
+
     def _save(self) -> None:
         if len(self._own) > self._saved:
             lines = "".join(entry.model_dump_json() + "\n" for entry in self._own.values())
-            self._folder.write(self._ledger, lines, durable=False)
+            self._ledgers.write(self._ledger, lines, durable=False)
             self._saved = len(self._own)
         self._saved_at = time.monotonic()
 
@@ -143,13 +155,15 @@ class Answers:
         if time.monotonic() - self._read_at < REFRESH_S:
             return
         self._read_at = time.monotonic()
-        ledgers = self._folder.sub("ledger")
-        for name in ledgers.names():
-            size = ledgers.size(name)
-            if not name.endswith(".jsonl") or f"ledger/{name}" == self._ledger or size is None:
+        self._ledgers.path("")[0].invalidate_cache()  # object stores remember their listings
+        for name in self._ledgers.names():
+            if not name.endswith(".jsonl") or name == self._ledger:
                 continue
-            if self._others.get(name, (0, []))[0] != size:
-                self._others[name] = (size, _entries(ledgers.read(name)))
+            size = self._ledgers.size(name)
+            if size is not None and self._sizes.get(name) != size:
+                for entry in _entries(self._ledgers.read(name)):
+                    self._count(entry)
+                self._sizes[name] = size
 
     def __enter__(self) -> Self:
         return self
@@ -159,11 +173,18 @@ class Answers:
 
 
 def _entries(content: bytes) -> list[Entry]:
-    return [Entry.model_validate_json(line) for line in content.splitlines() if line.strip()]
+    """The entries of a ledger. A power cut may have cut the last line: its answer is found again when it is asked."""
+    entries: list[Entry] = []
+    for line in content.splitlines():
+        try:
+            entries.append(Entry.model_validate_json(line))
+        except ValidationError:
+            continue
+    return entries
 
 
 def totals(entries: list[Entry], prices: Prices | None) -> dict[str, dict[str, Any]]:
-    """Answers, tokens and, where there are prices, dollars, by "purpose model"."""
+    """Answers, tokens and, where there is a price, dollars, by "purpose model"."""
     sums: dict[str, dict[str, Any]] = {}
     for entry in entries:
         at = sums.setdefault(
@@ -172,8 +193,8 @@ def totals(entries: list[Entry], prices: Prices | None) -> dict[str, dict[str, A
         at["answers"] += 1
         for name, tokens in entry.usage.model_dump().items():
             at[name] += tokens
-        if prices is not None:
-            at["usd"] = at.get("usd", 0.0) + prices.of(entry.model).usd(entry.usage, entry.batch)
+        if prices is not None and (price := prices.find(entry.model)) is not None:
+            at["usd"] = at.get("usd", 0.0) + price.usd(entry.usage, entry.batch)
     return {name: _rounded(at) for name, at in sorted(sums.items())}
 
 

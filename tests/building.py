@@ -14,7 +14,8 @@ from datagen.files import ASIDE
 from datagen.stages import RECORD_STAGES, module_of
 from tests.tiny import build_here, contents, dialogue, write_recipe
 
-RECORDS = [stage for stage in RECORD_STAGES if stage != "noise"]
+RECORDS = [stage for stage in RECORD_STAGES if stage not in ("noise", "write")]
+"""Of a recipe without a writer."""
 SMALL: dict[str, Any] = {"noise": None, "conversations": 6, "conversations_per_shard": 2, "splits": {"train": 1}}
 
 

@@ -228,7 +228,7 @@ def test_a_cluster_that_cannot_do_the_work_is_refused() -> None:
     with pytest.raises(ValueError, match="has had no worker for 30 s; start some with"):
         _ready(FakeClient(), {})
     with pytest.raises(
-        ValueError, match=r'no worker offers the resource GPU \(2\); start one with .*--resources "GPU=2"'
+        ValueError, match=r'no worker offers the resource GPU; give --gpus N .*--resources "GPU=2"'
     ):
         _ready(FakeClient({}, {"TPU": 1, "GPU": 1}), {"GPU": 2})
 

@@ -7,7 +7,8 @@ fault in a short reason whose words are always the same, so that like reasons co
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +20,7 @@ from datagen.core.trimming import FRAME, Levels, active_level, frame_levels, lon
 from datagen.core.types import Strict
 from datagen.core.units import to_ms, to_seconds
 
-__all__ = ["Acceptance", "Hearing", "faults", "hearing", "tokens", "trimmed", "word_errors", "wording_faults"]
+__all__ = ["Acceptance", "Hearing", "faults", "hearing", "tokens", "trimmed", "word_errors"]
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
 """Character class of the scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
@@ -113,7 +114,7 @@ def tokens(text: str) -> float:
     >>> tokens("Yes, 42 congratulations!")
     7.5
     """
-    return sum(_weight(piece) for piece in _PIECES.finditer(text))
+    return sum(_weight(piece) for piece in _PIECES.finditer(_bare(text)))
 
 
 def faults(pcm: Pcm | Signal, text: str, rules: Acceptance, *, heard: bool = False) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ def faults(pcm: Pcm | Signal, text: str, rules: Acceptance, *, heard: bool = Fal
         return (f"silent: level of {level:.0f} dBFS, at least {rules.min_level_dbfs:g}",)
     found: list[str] = []
     if (clipped := _clipped(pcm)) > rules.max_clipped:
-        found.append(f"clipped: {100 * clipped:.1f} % of the samples, at most {100 * rules.max_clipped:g}")
+        found.append(f"clipped: {100 * clipped:.1f} % of the samples, at most {100 * rules.max_clipped:g} %")
     found += _length_faults(levels, text, rules, heard)
     silence_ms = to_ms(longest_silence(levels) * FRAME)
     if silence_ms > rules.max_inner_silence_ms:
@@ -146,16 +147,9 @@ def hearing(said: Sequence[str], heard: Sequence[str], prompt: Sequence[str], ru
     said, heard = _plain(said, rules), _plain(heard, rules)
     errors = word_errors(said, heard)
     found = _wording_faults(said, heard, errors, rules)
-    if _leaked(said, heard, _canonical(prompt, rules), rules.prompt_ngram):
+    if _leaked(said, heard, _plain(prompt, rules), rules.prompt_ngram):
         found += (f"begins with {rules.prompt_ngram} words of the prompt",)
     return Hearing(found, errors / len(said) if said else float(bool(heard)))
-
-
-def wording_faults(
-    said: Sequence[str], heard: Sequence[str], prompt: Sequence[str], rules: Acceptance
-) -> tuple[str, ...]:
-    """The reasons of ``hearing`` alone."""
-    return hearing(said, heard, prompt, rules).faults
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
@@ -172,13 +166,18 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
+def _bare(text: str) -> str:
+    """Without the accents and vowel signs that are characters of their own: they belong to the letter before."""
+    return text if text.isascii() else "".join(c for c in text if unicodedata.category(c)[0] != "M")
+
+
 def _weight(piece: re.Match[str]) -> float:
     return max(1.0, len(piece["word"]) / _LETTERS_PER_TOKEN) if piece["word"] else 1.0
 
 
 def _least_tokens(text: str) -> float:
     """The tokens that take time however fast one speaks: no marks, and no zeros (two million is said in two words)."""
-    joined = re.sub(r"(?<=\w)['’-](?=\w)", "", text)
+    joined = re.sub(r"(?<=\w)['’-](?=\w)", "", _bare(text))
     return sum(_weight(p) for p in _PIECES.finditer(joined) if not p["mark"] and p["digit"] != "0")
 
 
@@ -199,16 +198,11 @@ def _length_faults(levels: Levels, text: str, rules: Acceptance, heard: bool) ->
     return [f"too long: {seconds:.2f} s of speech, at most {most:.2f}"] if seconds > most else []
 
 
-def _canonical(words: Sequence[str], rules: Acceptance) -> list[str]:
-    """Every word of a group of aliases as the group's first."""
-    first_of = {word: group[0] for group in rules.aliases for word in group}
-    return [first_of.get(word, word) for word in words]
-
-
 def _plain(words: Sequence[str], rules: Acceptance) -> list[str]:
-    """Without fillers, unless there is nothing else."""
+    """Without fillers, unless there is nothing else, and every alias as the first of its group."""
+    first_of = {word: group[0] for group in rules.aliases for word in group}
     kept = [word for word in words if word not in rules.fillers]
-    return _canonical(kept or words, rules)
+    return [first_of.get(word, word) for word in kept or words]
 
 
 def _wording_faults(said: Sequence[str], heard: Sequence[str], errors: int, rules: Acceptance) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from datagen.core.asking import Usage
 from datagen.core.types import Strict
 
 MILLION = 1_000_000
+BOUNDARIES = "-:@ "
+"""What may follow a model's name in the name of one of its versions: gpt-5.4-2026-03-05, qwen3:8b, gemini@001."""
 
 
 class Price(Strict):
@@ -27,7 +29,7 @@ class Price(Strict):
     def usd(self, usage: Usage, batch: bool = False) -> float:
         """What an answer costs."""
         cached = self.input if self.cached is None else self.cached
-        fresh = usage.prompt_tokens - usage.cached_tokens
+        fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
         total = fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
         return total * (self.batch if batch else 1.0) / MILLION
 
@@ -39,10 +41,15 @@ class Prices(Strict):
     """When the prices were read."""
     models: dict[str, Price]
 
+    def find(self, model: str) -> Price | None:
+        """A model's price: its own, or that of the longest name that it is a version of."""
+        names = [n for n in self.models if model == n or (model.startswith(n) and model[len(n)] in BOUNDARIES)]
+        return self.models[max(names, key=len)] if names else None
+
     def of(self, model: str) -> Price:
-        """A model's price: its own, or that of the longest name it begins with; ValueError names the remedy."""
-        names = [name for name in self.models if model == name or model.startswith(f"{name}-")]
-        if not names:
+        """See ``find``; ValueError with the remedy when there is none."""
+        price = self.find(model)
+        if price is None:
             known = ", ".join(sorted(self.models))
             raise ValueError(f"no price for model {model!r} in the table of {self.date}; add it (there are: {known})")
-        return self.models[max(names, key=len)]
+        return price

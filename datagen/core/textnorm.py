@@ -1,7 +1,8 @@
 """Make written text speakable: one line of words a reader can say aloud and a listener could write down again.
 
-``speakable`` repairs what is only writing (markup, emoji, curly quotes, lone punctuation) and refuses what has no
-spoken form (addresses, code, tables). It never swaps one word for another; a language's own spellings come in as pairs.
+``speakable`` repairs what is only writing (markup, lists, links with words, emoji, curly quotes, lone punctuation) and
+refuses what has no spoken form (addresses, code, formulas, tables, encoded strings). It never swaps one word for
+another; a language's own spellings come in as pairs.
 """
 
 from __future__ import annotations
@@ -11,23 +12,67 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
-_TOKEN = r"[$\"(]?(?:[0-9]+(?:[.,:][0-9]+)+|[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*)%?[\")]?(?:[,!?]|\.(?:\.\.)?)?\"?"
+from datagen.core._layout import RULE, sentences
+
+_NUMERAL = r"[0-9]{1,6}(?:[.,:][0-9]{1,6})+"
+_WORD = r"[A-Za-z0-9]{1,15}(?:['-][A-Za-z0-9]{1,15}){0,3}"
+_TOKEN = rf"[$\"(]?(?:{_NUMERAL}|{_WORD})%?[\")]?(?:[,!?]|\.(?:\.\.)?)?\"?"
 _NOTHING_TO_DO = re.compile(rf"(?>{_TOKEN})(?: (?>{_TOKEN}))*+")
-"""Most written turns: plain words, each ending as a word should. Every step below leaves them as they are. Atomic,
-because a closing quote can match in two places and must not be tried in both."""
+"""Most written turns: plain words, each ending as a word should and none too long to be one. Every step below leaves
+them as they are. Atomic, because a closing quote can match in two places and must not be tried in both."""
 
 _SPACES = re.compile(" +")
 
 _MAX_PASSES = 12
 """One pass changes ordinary text, the second finds nothing more to do; nested entities take one each."""
 
-_REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
+Refusals = tuple[tuple[str, re.Pattern[str]], ...]
+
+_ADDRESS = r"(?:(?:https?|ftp|file)://|www\.|mailto:)"
+_TARGET = rf"\(\s*<?(?:{_ADDRESS}|[/#.])[^\s()<>]*(?:\([^\s()<>]*\)[^\s()<>]*)*>?(?:\s+\"[^\"\n]*\")?\s*\)"
+_LINK_LINE = rf"[^\S\n]*(?:[-*•+]|\d{{1,2}}[.)])?[^\S\n]*(?:\[[^\]\n]*\]{_TARGET}|<?{_ADDRESS}[^\s<>]+>?)[^\S\n]*"
+
+_REFUSED_AS_WRITTEN: Refusals = (
+    ("a list of links", re.compile(rf"^{_LINK_LINE}\n+{_LINK_LINE}$", re.I | re.M)),
+    ("a picture", re.compile(rf"!\[[^\]\n]*\]{_TARGET}|\bdata:image/", re.I)),
+)
+"""Refused before links are reduced to their words."""
+
+_STATEMENT = (
+    r"^\s*(?:import [\w.]+|from [\w.]+ import .+)\n|^\s*(?:class \w+(?:\(.*\))?:|def \w+\(.*|.*;\s*//.*)$"
+    r"|\w\([^()\n]*\);\s*$|\b(?:print|printf|println|console\.log|System\.out)\(|#include\s?[<\"]|\b[A-Z]:\\\w"
+)
+_MATHS = (
+    r"(?<!\$)\$\$(?=[^$\s])[^$]*[^$\s]\$\$(?!\$)|^\s*\$\$\s*$|\\[(\[]"
+    r"|\$(?=\S)[^$\n]*[\\^_][^$\n]*(?<=\S)\$(?!\d)|[^\W_]\)?\^[\w({+-]"
+    r"|\\(?:d?frac|sqrt|sum|prod|int|lim|cdot|times|div|pm|leq|geq|neq|approx|infty|begin|text|mathbb|alpha|beta|pi)\b"
+    r"|[∀∂∃∅∆∇∈∉∏∑√∛∝∞∠∧∨∩∪∫∮∴∵≅≈≠≡≤≥⊂⊃⊆⊇⊕⊗←-⇿]"
+)
+_REFUSED: Refusals = (
     ("a web address", re.compile(r"\b(?:https?|ftp|file)://|\bwww\.\w", re.I)),
-    ("code", re.compile(r"```|<(?:pre|code|script|style)\b|[{}]|==|=>|->|&&|\|\||::|\w\(\)", re.I)),
-    ("a table", re.compile(r"<table\b|\|[^|\n]*\||^[^\t\n]*\S\t\S.*\n.*\S\t\S", re.I | re.M)),
+    (
+        "a table",
+        re.compile(r"<table\b|\|[^|\n]*\||^[^\t\n]*\S\t\S.*\n.*\S\t\S|^[^\S\n]*:?-{3,}:?[^\S\n]*\|", re.I | re.M),
+    ),
+    ("code", re.compile(r"```|~~~|<(?:pre|code|script|style)\b|<!DOCTYPE\b|<\?\w|&&|\|\||\w\(\)", re.I)),
+    ("code", re.compile(_STATEMENT, re.M)),
+    ("a formula", re.compile(_MATHS, re.M)),
+    ("code", re.compile(r"[{}]|==|=>|->|::")),
+    ("an encoded string", re.compile(r"(?<![\w+/])(?=[A-Za-z+/]*\d)(?=[\d+/]*[A-Za-z])[A-Za-z0-9+/]{24,}")),
+    ("an encoded string", re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.I)),
+    ("a number nobody says", re.compile(r"\d{16,}|\d[.,]\d{7,}")),
     ("damaged characters", re.compile("\ufffd")),
 )
+"""The first that is found is the reason. 15 digits are the longest telephone number (E.164)."""
 _INLINE_CODE = re.compile(r"`[^`\n]*[()\[\]=<>;_/\\$][^`\n]*`")
+
+_LINKS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<=[^\s\[(（])(?:\[\d{1,3}(?:[,-]\s?\d{1,3})*\])+"), ""),
+    (re.compile(rf"\[([^\[\]\n]+)\](?:{_TARGET}|\[\])", re.I), r"\1"),
+    (re.compile(rf"\s*[(（]\s*<?{_ADDRESS}[^\s()<>（）]+>?\s*[)）]", re.I), ""),
+    (re.compile(r"<a\s[^<>]*>([^<>]*)</a\s*>", re.I), r"\1"),
+)
+"""A link is its words; an address in parentheses and the number of a source behind a word are not said."""
 
 _PLAIN = str.maketrans(
     dict.fromkeys("‘’‚‛′´ʼ＇", "'")
@@ -41,7 +86,8 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,
 _ATTRIBUTE = r"\s+[\w:.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>\"']+)"
 _TAG = re.compile(rf"<!--.*?-->|</?[A-Za-z][\w:.-]*(?:{_ATTRIBUTE})*\s*/?>", re.S)
 """Tags with a name and written-out attributes only, so that "x<y and y>z" stays what it is."""
-_LINE_START = re.compile(r"^[^\S\n]*(?:#{1,6}[^\S\n]+|>+[^\S\n]*|[-*•·‣▪–][^\S\n]+)+", re.M)
+_BREAKS = re.compile(r"<(?:(br)|(li)|/?(?:p|div|h[1-6]|ul|ol|li|tr|section|article|blockquote))\b[^<>]*>", re.I)
+"""Tags that end a line, begin a list item, or part paragraphs."""
 
 Step = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
@@ -59,6 +105,7 @@ _WRITING: tuple[Step, ...] = (
     (re.compile(r"\\[nrt](?=\s|$)"), " "),
     # Emoticons stand alone or follow a sentence; "8:30" and "a:b" have neither side free.
     (re.compile(r"(?:(?<!\S)|(?<=[.!?]))(?:[:;]['-]?[()DPpOo0|/\\\]\[]|[(\[]['-]?[:;]|<3)+(?=[\s.!?,]|$)"), " "),
+    (re.compile(r"(?<!\S):[a-z][a-z0-9_+-]*:(?=[\s.!?,]|$)"), " "),
     (re.compile(r"``|''"), '"'),
     (re.compile(r"(?<=[^\W\d_])`(?=[^\W\d_])"), "'"),
     (re.compile(r"(?<=\d)\s*[*×]\s*(?=\d)"), "×"),
@@ -103,8 +150,8 @@ def speakable(text: str, replacements: Iterable[tuple[str, str]] = ()) -> str:
     ``replacements`` are literal pairs (written, spoken), applied in order. Applying ``speakable`` again changes
     nothing, provided no ``spoken`` contains a ``written``.
 
-    Raises ValueError "cannot be spoken: ..." for addresses, code, tables and damaged text, and its subclass
-    NothingToSay for text without any letter or digit.
+    Raises ValueError "cannot be spoken: ..." for addresses, code, formulas, tables, encoded strings and damaged text,
+    and its subclass NothingToSay for text without any letter or digit.
 
     >>> speakable("Well…I **did** it&nbsp;—  twice!Really ? 😀")
     'Well... I did it, twice! Really?'
@@ -132,17 +179,26 @@ def _settle(text: str) -> str:
 
 
 def _once(text: str) -> str:
-    text = _ENTITY.sub(lambda m: html.unescape(m[0]), text)
-    _refuse(text)
-    text = _LINE_START.sub("", _TAG.sub(" ", text))
+    text = _ENTITY.sub(lambda m: html.unescape(m[0]), text).replace("\r\n", "\n").replace("\r", "\n")
+    text = RULE.sub("", text)
+    _refuse(text, _REFUSED_AS_WRITTEN)
+    for pattern, words in _LINKS:
+        text = pattern.sub(words, text)
+    _refuse(text, _REFUSED)
+    text = sentences(_TAG.sub(" ", _BREAKS.sub(_break, text)))
     text = " ".join(_characters(text).split())
     for pattern, replacement in (*_WRITING, *_DASHES, *_SPACING):
         text = pattern.sub(replacement, text)
     return " ".join(_with_words(text.split()))
 
 
-def _refuse(text: str) -> None:
-    for what, pattern in _REFUSED:
+def _break(tag: re.Match[str]) -> str:
+    """A tag of HTML as the lines it makes."""
+    return "\n" if tag[1] else "\n- " if tag[2] else "\n\n"
+
+
+def _refuse(text: str, refusals: Refusals) -> None:
+    for what, pattern in refusals:
         if found := pattern.search(text):
             raise ValueError(f"cannot be spoken: {what} at {text[found.start() : found.start() + 30]!r}")
     if found := _INLINE_CODE.search(text):

@@ -54,8 +54,9 @@ def active_level(levels: Levels) -> float:
 
 
 def threshold(levels: Levels) -> float:
-    """The level that parts speech from silence at a clip's edges: ``FLOOR_MARGIN_DB`` above the noise floor, but between
-    ``SILENCE_DB`` and ``SPEECH_DB`` below the active level. ValueError for an empty clip."""
+    """The level that parts speech from silence at a clip's edges: ``FLOOR_MARGIN_DB`` above the noise floor, but no
+    further below the active level than ``SILENCE_DB`` and no nearer than ``SPEECH_DB``.
+    ValueError for an empty clip."""
     if not levels.size:
         raise ValueError("a clip without samples has no levels")
     active = active_level(levels)
@@ -67,12 +68,11 @@ def threshold(levels: Levels) -> float:
 
 
 def trimmed(pcm: Pcm | Signal, keep_samples: int) -> tuple[int, int]:
-    """``[start, stop)`` of the clip without the silence around its speech, but ``keep_samples`` of it (or a little more:
-    whole frames).
+    """``[start, stop)`` of the clip without the silence around its speech, of which ``keep_samples`` (up to a whole
+    frame more) stay where there is so much.
 
-    No frame above ``threshold`` is cut off, hence none less than ``SPEECH_DB`` below the active level. Trimming what was
-    trimmed changes nothing. A clip of one level, noise or digital silence, is left whole: what is wrong with it is said
-    elsewhere.
+    No frame less than ``SPEECH_DB`` below the active level is cut off. Trimming what was trimmed changes nothing. A
+    clip of one level, be it noise or digital silence, is left whole: to refuse it is for others.
     """
     if keep_samples < 0:
         raise ValueError(f"keep_samples is {keep_samples}; give 0 or more")

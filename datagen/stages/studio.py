@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import Field
 
+from datagen.asr._wording import normal_words
 from datagen.core import acceptance
 from datagen.core.acceptance import Acceptance
 from datagen.core.audio import Pcm, fade_edges, from_pcm16, to_pcm16
@@ -145,19 +146,23 @@ class Studio:
         """The clip with its word times; Unspoken when it breaks a rule."""
         rules, words = self.config.acceptance, line.text.split()
         pcm = speech.pcm if speech.words is not None else _trimmed(speech.pcm, rules)
-        if found := acceptance.faults(pcm, line.text, rules):
+        if found := acceptance.faults(pcm, line.text, rules, heard=self.recogniser is not None):
             raise Unspoken("; ".join(found))
-        wer = None
-        if self.recogniser is not None:
-            heard = self.recogniser.transcribe(pcm, self.config.language)
-            prompt = voice.prompts[0].text if voice.prompts else ""
-            hearing = acceptance.hearing(line.text, heard.text, prompt, rules, self.config.language)
-            if hearing.faults:
-                raise Unspoken("; ".join(hearing.faults))
-            wer = hearing.wer
+        wer = self._heard(line, voice, pcm) if self.recogniser is not None else None
         if speech.words is not None:
             return Clip(pcm, speech.words, number, wer)
         return Clip(pcm, self._timed(pcm, words), number, wer)
+
+    def _heard(self, line: Line, voice: Voice, pcm: Pcm) -> float:
+        """Word errors per word; Unspoken when there are too many."""
+        assert self.recogniser is not None
+        heard = self.recogniser.transcribe(pcm, self.config.language).text
+        prompt = voice.prompts[0].text if voice.prompts else ""
+        said, there, before = (normal_words(text, self.config.language) for text in (line.text, heard, prompt))
+        found = acceptance.hearing(said, there, before, self.config.acceptance)
+        if found.faults:
+            raise Unspoken("; ".join(found.faults))
+        return round(found.wer, 4)
 
     def _timed(self, pcm: Pcm, words: Sequence[str]) -> tuple[Word, ...]:
         """Word times by the aligner, or estimated by letter count and marked as such."""

@@ -19,6 +19,22 @@ PIECES = (
     *("'", '"', "“", "”", "’", "`", "*", "**", "_", "~", "#", "# ", "> ", "- ", "|", "\\", "\\n", "<", ">", "^", "="),
     *("&", "&amp;", "&amp;lt;", "&lt;b&gt;", "&#39;", "&nbsp;", "<b>", "</b>", "<br/>", '<a href="x">', ":)", ":D"),
     *("%", "$", "€", "@", "°", "+", "<3", "😀", "👨\u200d👩\u200d👧", "1\ufe0f\u20e3", "㎏", "℃", "™"),
+    *(
+        "\n- ",
+        "\n1. ",
+        "\n2) ",
+        "\n\n",
+        "\r\n",
+        "\n---\n",
+        "\n===",
+        "[x](/y)",
+        "(www.x.y)",
+        "[1]",
+        "<li>",
+        "<p>",
+        "<br>",
+    ),
+    *("√", "→", ":tada:", "1234567", "9" * 9, "aB3" * 5, "。", "：", "$$", "x^2", "import os\n", "\\pi", "《书》"),
 )
 pieces = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
 texts = st.one_of(pieces, st.text(max_size=40))
@@ -97,7 +113,7 @@ def test_long_text_with_many_quotes_ends() -> None:
         ("at 6:40 pm .Cost is $ 20", "at 6:40 pm. Cost is $20"),
         ("amazon.com and the U.S.A. at 8:30, 1,000.5 e.g.this", "amazon.com and the U.S.A. at 8:30, 1,000.5 e.g.this"),
         ("Texas A &amp; M <b>won</b>", "Texas A & M won"),
-        ("# Title\n- **one**\n- `two`", "Title one two"),
+        ("# Title\n- **one**\n- `two`", "Title. one. two"),
         ("Great! :) 😀👍🏽 Bye <3", "Great! Bye"),
         ("¿ Qué ?", "¿Qué?"),
         ("5㎏ at 20℃", "5kg at 20°C"),
@@ -110,6 +126,62 @@ def test_examples(text: str, said: str) -> None:
     assert speakable(text) == said
 
 
+TIPS = """Here are some tips:
+
+1. **Eat well**: fruit (apples, pears) — and vegetables
+2. Sleep at least 8 hours
+   and a bit more
+3. Run!
+
+I hope this helps
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            TIPS,
+            "Here are some tips: Eat well: fruit (apples, pears), and vegetables. Sleep at least 8 hours and a bit "
+            "more. Run! I hope this helps",
+        ),
+        (
+            "## Uses\n\n- **Weight** control\n* [x] Sleep\n+ Energy 🎉\n\nBye",
+            "Uses. Weight control. Sleep. Energy. Bye",
+        ),
+        ("以下是一些建议：\n\n1. 学习编程\n2.写作", "以下是一些建议： 学习编程。 写作"),
+        ("नमस्ते दुनिया।\n\nठीक", "नमस्ते दुनिया। ठीक"),
+        ("Title\n=====\nText\n\n---\n\nMore", "Title. Text. More"),
+        ("**A title**\nand text", "A title. and text"),
+        ("A. Paris\nB. London", "A. Paris. B. London"),
+        ("> quoted\n> further\n\nreply", "quoted further. reply"),
+        ("One\r\ntwo\r\n\r\nthree", "One two. three"),
+        ('Save 40%\n\nHe said "hi"\n\nDear Jo,\n\nBye', 'Save 40%. He said "hi". Dear Jo, Bye'),
+        ("<p>Hello</p><ul><li>one</li><li>two</li></ul>line<br/>end", "Hello. one. two. line end"),
+        ("1. 1.5 cups\n2. 2 eggs", "1.5 cups. 2 eggs"),
+        ("1️⃣ Eat\n2️⃣ Sleep", "Eat. Sleep"),
+        ("1984. It was cold\nthat day", "1984. It was cold that day"),
+        ("5. I think", "5. I think"),
+        ("See [the WHO](https://who.int/a_(b)) (https://who.int) for it[1][2].", "See the WHO for it."),
+        ("[here](http://x.y)", "here"),
+        ('<a href="https://x.y">Here</a> it is', "Here it is"),
+        ("Great :tada: work", "Great work"),
+        ("Call +491511234567890, $$$ and $5 a_b $6", "Call +491511234567890, $$$ and $5 a b $6"),
+    ],
+)
+def test_the_writing_of_language_models(text: str, said: str) -> None:
+    assert speakable(text) == said
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z]{2,8}", fullmatch=True), min_size=2, max_size=6), st.sampled_from("-*+•"))
+def test_every_item_of_a_list_is_a_sentence(words: list[str], bullet: str) -> None:
+    said = ". ".join(words)
+    assert speakable("\n".join(f"{bullet} {word}" for word in words)) == said
+    assert speakable("\n".join(f"{n}. {word}" for n, word in enumerate(words, 1))) == said
+    assert speakable("\n\n".join(words)) == said
+    assert speakable("\n".join(words)) == " ".join(words)
+
+
 def test_replacements_are_literal_and_in_order() -> None:
     assert speakable("R&D rose 40%", (("&", " and "), ("and D", "and development"))) == "R and development rose 40%"
 
@@ -119,7 +191,22 @@ def test_replacements_are_literal_and_in_order() -> None:
     [
         ("see https://example.org/a", "web address"),
         ("see www.example.org", "web address"),
-        ("[here](http://x.y)", "web address"),
+        ("<http://x.y>", "web address"),
+        ("[http://x.y](http://x.y)", "web address"),
+        ("- [A](https://a.b)\n- [B](https://b.c)", "a list of links"),
+        ("Look: ![a cat](https://x.y/cat.png)", "a picture"),
+        ("The area is πr^2h.", "a formula"),
+        ("So $x_1 + x_2$ it is", "a formula"),
+        ("\\frac{1}{2}", "a formula"),
+        ("x ≥ 5", "a formula"),
+        ("aGVsbG8gd29ybGQgdGhpcyBpcyBiYXNlNjQ=", "an encoded string"),
+        ("550e8400-e29b-41d4-a716-446655440000", "an encoded string"),
+        ("1234567890123456", "a number nobody says"),
+        ("It is 3.14159265358979", "a number nobody says"),
+        ("import numpy as np\nnp.zeros(3);", "code"),
+        ("Run this:\ndef f(x):\n    return x", "code"),
+        ("C:\\Users\\bob", "code"),
+        ("a | b\n--- | ---\nc | d", "table"),
         ("```print(1)```", "code"),
         ("call `f(x)` now", "code"),
         ("if a == b then {", "code"),

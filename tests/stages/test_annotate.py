@@ -10,6 +10,7 @@ from datagen.kinds import KindConfig
 from datagen.llm import rules
 from datagen.phenomena import backchannel, interruption, pause
 from datagen.stages import annotate
+from datagen.stages.inputs import Inputs
 from tests.strategies import chatter, configs, dialogues, english
 
 BACKCHANNEL = backchannel.Config(kind="backchannel", assistant_per_minute=15, user_per_minute=15)
@@ -22,7 +23,7 @@ def config(phenomena: tuple[KindConfig, ...], seed: int = 1) -> annotate.Config:
 
 
 def annotated(said: Dialogue, of: annotate.Config) -> Annotated:
-    return annotate.process(Ingested(dialogue=said, split="test"), of, Mock(), Mock())
+    return annotate.process(Ingested(dialogue=said, split="test"), of, Inputs("", {}, 0), Mock())
 
 
 def word(script: Script, cue: Cue) -> str:
