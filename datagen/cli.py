@@ -30,6 +30,13 @@ Data = Annotated[str, typer.Option(metavar="DIR", help="The dataset folder.")]
 Where = Annotated[str, typer.Argument(metavar="DIR", help="The dataset folder.")]
 
 
+Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Local worker processes.")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="tcp://..|FILE", help="A running Dask scheduler instead of local workers.")
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Take over a folder begun with another plan, reusing what fits.")
+]
 ReportFile = Annotated[str | None, typer.Option(metavar="FILE", help="Default DIR/report.html.")]
 
 
@@ -38,15 +45,11 @@ def build(
     recipe: RecipeName,
     out: Out = None,
     set_: Set = [],  # noqa: B006  (typer reads it, nobody writes it)
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Local worker processes.")] = None,
+    workers: Workers = None,
     gpus: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of this machine: a process for each.")] = 0,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="tcp://..|FILE", help="A running Dask scheduler instead of local workers.")
-    ] = None,
+    scheduler: Scheduler = None,
     limit: Limit = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Take over a folder begun with another plan, reusing what fits.")
-    ] = False,
+    update: Update = False,
 ) -> None:
     """Build the dataset. Interrupted or killed, the same command goes on where it stopped."""
     from datagen import terminal
@@ -70,6 +73,31 @@ def check(recipe: RecipeName, set_: Set = []) -> None:  # noqa: B006
 
     if not terminal.checks(preflight.checks(_recipe(recipe, set_, None))):
         raise typer.Exit(2)
+
+
+@app.command()
+def estimate(recipe: RecipeName, set_: Set = [], limit: Limit = None) -> None:  # noqa: B006
+    """What a run would take: tokens and money, GPU hours by route, hours of audio, disk. Nothing is paid or made."""
+    from datagen import providing
+
+    providing.estimate(_recipe(recipe, set_, limit))
+
+
+@app.command()
+def requests(
+    recipe: RecipeName,
+    out: Out = None,
+    set_: Set = [],  # noqa: B006
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    limit: Limit = None,
+    update: Update = False,
+) -> None:
+    """For the speech engine `batch`: write down the clips that are still to be made elsewhere."""
+    from datagen import providing
+
+    folder = _folder(out, recipe, set_, limit)
+    providing.requests(_recipe(recipe, set_, limit), folder, workers, scheduler, update)
 
 
 @app.command()

@@ -76,19 +76,19 @@ class Bars:
         self._progress.update(self._tasks[stage], advance=1, note=note)
         self._left[stage] -= 1
         if not self._left[stage] and not console.is_terminal:
-            _line(f"{stage}: {note or 'done'}")
+            say(f"{stage}: {note or 'done'}")
 
 
 def build(recipe: Recipe, out: str, workers: int | None, gpus: int, scheduler: str | None, update: bool) -> None:
     """Runs a build and prints its summary."""
     job = Build(draw_up(recipe), Folder(out))
     if job.complete():
-        _line(f"{out} is complete already; nothing to do.")
+        say(f"{out} is complete already; nothing to do.")
         return summary(out, read_manifest(job.out) or {})
     if not job.blueprint.resources("synthesize"):  # an engine that needs a special worker is not loaded here
         check_voices(recipe)
     job.claim(update)
-    stop = Stop(lambda: _line("finishing what is running; Ctrl-C again stops at once"))
+    stop = Stop(lambda: say("finishing what is running; Ctrl-C again stops at once"))
     needs = job.blueprint.needs()
     try:
         with (
@@ -104,12 +104,12 @@ def build(recipe: Recipe, out: str, workers: int | None, gpus: int, scheduler: s
     return None
 
 
-def _line(text: str = "") -> None:
+def say(text: str = "") -> None:
     """A line as it is: paths stay whole and brackets are brackets."""
     console.print(text, markup=False, soft_wrap=True)
 
 
-def _table(first: str, *numbers: str) -> Table:
+def grid(first: str, *numbers: str) -> Table:
     """A table without lines, names to the left and numbers to the right."""
     table = Table(first, box=None, pad_edge=False)
     for name in numbers:
@@ -119,32 +119,32 @@ def _table(first: str, *numbers: str) -> Table:
 
 def summary(out: str, manifest: dict[str, Any]) -> None:
     """Conversations and hours per split, rejected with reasons, seconds per stage, where to look."""
-    splits = _table("split", "conversations", "hours", "voices", "MB")
+    splits = grid("split", "conversations", "hours", "voices", "MB")
     for name, s in manifest["splits"].items():
         splits.add_row(
             name, f"{s['conversations']:,}", f"{s['hours']:.2f}", str(s["voices"]), f"{s['bytes'] / 1e6:,.0f}"
         )
-    _line()
+    say()
     console.print(splits)
-    _line()
+    say()
     _rejections(manifest)
     seconds = "  ".join(f"{stage} {s:.1f}" for stage, s in manifest["seconds_per_stage"].items())
     console.print(f"worker seconds: {seconds}", markup=False)
     if "wall_seconds" in manifest:
         hours = sum(s["hours"] for s in manifest["splits"].values())
-        _line(f"{hours:.2f} hours of conversation in {manifest['wall_seconds']:.0f} s")
-    _line(f"\nlook and listen: {out}/report.html")
-    _line(f'load:            datasets.load_dataset("{out}")')
+        say(f"{hours:.2f} hours of conversation in {manifest['wall_seconds']:.0f} s")
+    say(f"\nlook and listen: {out}/report.html")
+    say(f'load:            datasets.load_dataset("{out}")')
 
 
 def _rejections(manifest: dict[str, Any]) -> None:
     for stage, count in manifest["counts"].items():
         if count["rejected"]:
-            _line(f"{stage}: {count['in']} in = {count['out']} out + {count['rejected']} rejected")
+            say(f"{stage}: {count['in']} in = {count['out']} out + {count['rejected']} rejected")
             for reason, number in list(manifest["rejected_reasons"].get(stage, {}).items())[:5]:
-                _line(f"  {number:>6} x {reason}")
+                say(f"  {number:>6} x {reason}")
     if not any(count["rejected"] for count in manifest["counts"].values()):
-        _line("nothing was rejected")
+        say("nothing was rejected")
 
 
 def plan(recipe: Recipe) -> None:
@@ -158,9 +158,9 @@ def plan(recipe: Recipe) -> None:
             reasons.append(f"{item.id} ({item.where}): {item.reason}")
         else:
             total.add(from_timeline(item.timeline))
-    _line(f"{total.conversations} conversations planned, {refused} refused")
+    say(f"{total.conversations} conversations planned, {refused} refused")
     for reason in reasons[:5]:
-        _line(f"  {reason}")
+        say(f"  {reason}")
     if total.conversations:
         table = Table("figure", "value", box=None, pad_edge=False)
         for name, value in total.rates().model_dump().items():
@@ -180,28 +180,28 @@ def checks(found: Iterable[Need]) -> bool:
     for item in found:
         mark = "[green]ok     [/]" if item.found else "[red]missing[/]"
         console.print(f"{mark}  {item.name:<24} ", end="")
-        _line(item.found or item.remedy)
+        say(item.found or item.remedy)
         missing += not item.found
-    _line(f"\n{missing} missing" if missing else "\neverything is here")
+    say(f"\n{missing} missing" if missing else "\neverything is here")
     return not missing
 
 
 def explain(recipe: Recipe, out: str) -> None:
     """The resolved recipe and what a build in ``out`` would run."""
     blueprint = draw_up(recipe)
-    _line(dump(recipe))
-    table = _table("stage", "identity", "shards", "done")
+    say(dump(recipe))
+    table = grid("stage", "identity", "shards", "done")
     complete = Build(blueprint, Folder(out)).complete()
     for stage in blueprint.configs:
         done, shards = _progress(blueprint, Folder(out), stage, complete)
         table.add_row(stage, blueprint.identities[stage][:12], str(shards), str(done))
     console.print(table)
     if complete:
-        _line(f"{out}: complete, nothing would run")
+        say(f"{out}: complete, nothing would run")
     elif other := Build(blueprint, Folder(out)).begun_otherwise():
-        _line(f"{out}: begun with another plan, different from stage {other} on; a build there needs --update")
+        say(f"{out}: begun with another plan, different from stage {other} on; a build there needs --update")
     else:
-        _line(f"{out}: a build runs what is not done")
+        say(f"{out}: a build runs what is not done")
 
 
 def _progress(blueprint: Blueprint, out: Folder, stage: str, complete: bool) -> tuple[int | str, int | str]:
@@ -220,12 +220,12 @@ def status(url: str) -> None:
     out = Folder(url)
     manifest = read_manifest(out)
     if manifest is not None:
-        _line(f"recipe {manifest['recipe']['name']}: complete")
+        say(f"recipe {manifest['recipe']['name']}: complete")
         return summary(url, manifest)
     plan_file = read_plan(out)
     if plan_file is None:
         raise ValueError(f"{url}: no build was begun here; start one with `datagen build RECIPE --out {url}`")
-    table = _table("stage", "shards done", "records", "rejected")
+    table = grid("stage", "shards done", "records", "rejected")
     for stage, identity in plan_file["identities"].items():
         folder = out.sub(f".work/{stage}-{identity[:12]}")
         reports = [json.loads(folder.read(n)) for n in folder.names() if n.endswith(".done.json")]
@@ -233,9 +233,9 @@ def status(url: str) -> None:
             given, rejected = (sum(r[key] for r in reports) for key in ("given", "rejected"))
             done = f"{len(reports)} of {plan_file['shards'][stage]}"
             table.add_row(stage, done, str(given), str(rejected))
-    _line(f"recipe {plan_file['recipe']}: not complete")
+    say(f"recipe {plan_file['recipe']}: not complete")
     console.print(table)
-    _line("run the same build command again to go on")
+    say("run the same build command again to go on")
     return None
 
 

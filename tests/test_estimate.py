@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from tests.tiny import dialogue, write_recipe
 
 ROUTES = route_table()
 PRICES = Prices(
-    date=datetime.date(2026, 1, 2),
+    date="2026-01-02",
     models={
         "small": Price(input=0.5, output=4, batch=0.5, source="here"),
         "large": Price(input=2, output=12, source="here"),
@@ -271,10 +272,31 @@ def test_outlines_become_what_the_recipe_asks_its_writer_for(monkeypatch: pytest
     assert "10 are outlines, rejected without a writer" in alone.basis
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a mixture."""
+
+    weight: float
+    source: KindConfig
+
+
+class Mixture(KindConfig):
+    """A source made of others."""
+
+    kind: Literal["no_such_mixture"] = "no_such_mixture"
+    parts: tuple[Part, ...]
+
+
 def test_unread_outlines_are_expected_to_become_what_the_writer_is_asked_for() -> None:
-    found = paper(writer=Model(model="small"), writing=Writing(turns=(4, 12), words_per_turn=25))
-    assert (found.work.turns, found.work.words_per_turn, found.work.outlines) == (8, 25, 1)
-    assert [a.stage for a in found.asking] == ["write"]
+    asked: dict[str, Any] = {"writer": Model(model="small"), "writing": Writing(turns=(4, 12), words_per_turn=25)}
+    whole = work_of(english_recipe(source=Named(kind="outlines"), **asked))
+    assert (whole.turns, whole.words_per_turn, whole.outlines) == (8, pytest.approx(25), 1)
+    parts = (Part(3, Named(kind="outlines")), Part(1, Named(kind="no_such_source")))
+    mixed = work_of(english_recipe(source=Mixture(parts=parts), **asked))
+    assert mixed.outlines == 0.75
+    assert mixed.words == pytest.approx(0.75 * 200 + 0.25 * paper().work.words)
+    assert "75% are outlines, written as `writing` asks" in mixed.basis
+    assert work_of(english_recipe(source=Mixture(parts=parts))).words == pytest.approx(paper().work.words)
 
 
 # -- what is said ----------------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from datagen.core.asking import Usage
 from datagen.core.types import Strict
@@ -37,8 +37,8 @@ class Price(Strict):
 class Prices(Strict):
     """A price table (``manifests/prices.yaml``)."""
 
-    date: datetime.date
-    """When the prices were read."""
+    date: Annotated[str, BeforeValidator(str), Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+    """When the prices were read, as in 2026-11-20."""
     models: dict[str, Price]
 
     def find(self, model: str) -> Price | None:

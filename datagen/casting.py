@@ -1,0 +1,186 @@
+"""A collection of real people's voices becomes a voice manifest: who is cloned from which recordings, in which split.
+
+OUT.yaml            the manifest, written last
+OUT/<id>-1.wav      the prompts it names, relative to itself
+    rejected.jsonl  who was refused, and why
+    .work/          results of shards: another seed or other splits need no recogniser again; may be removed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from datagen import kinds
+from datagen.build import BuildError, Interrupted, Progress
+from datagen.core.prompting import Rules
+from datagen.core.rng import stream
+from datagen.core.types import SPLITS, Prompt, Split, Voice
+from datagen.faults import told
+from datagen.files import Folder
+from datagen.identity import digest
+from datagen.kinds import KindConfig
+from datagen.stages import prompts, run_shard
+from datagen.stages.prompts import CastVoice
+from datagen.store import Pack, ShardReport, StageFolder
+from datagen.strict_yaml import dump_yaml
+from datagen.tasks import Executor, Stop, Task, drive
+
+STAGE = prompts.NAME
+THIRDS: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+@dataclass(frozen=True)
+class Casting:
+    """What came of it."""
+
+    manifest: str
+    voices: tuple[Voice, ...]
+    """In order of id; the paths of their prompts are relative to the manifest."""
+    rejected: tuple[dict[str, str], ...]
+    """``id`` and ``reason`` of everyone else; in = voices + rejected."""
+
+    def counts(self) -> dict[str, int]:
+        """Voices per split."""
+        return {split: sum(v.split == split for v in self.voices) for split in SPLITS}
+
+
+def resources(asr: KindConfig | None) -> dict[str, float]:
+    """What a worker must offer to hear the recordings."""
+    return dict(getattr(kinds.module("asr", asr.kind), "RESOURCES", {})) if asr is not None else {}
+
+
+def split_of(voice_id: str, splits: Mapping[Split, float], seed: int) -> Split:
+    """The split of a speaker: a function of the id alone, so that nobody is in two and newcomers move nobody."""
+    draw = stream(seed, voice_id, "split").random() * sum(splits.values())
+    for split in SPLITS:
+        draw -= splits.get(split, 0.0)
+        if draw < 0:
+            return split
+    return next(split for split in reversed(SPLITS) if splits.get(split))
+
+
+def cast(
+    collection: KindConfig,
+    asr: KindConfig | None,
+    out: str,
+    executor: Executor,
+    *,
+    splits: Mapping[Split, float] = THIRDS,
+    seed: int = 1,
+    config: prompts.Config | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Casting:
+    """Casts everyone in a collection and writes the manifest ``out`` (a .yaml); finished shards are kept.
+
+    ``config`` sets rules and numbers of prompts; its collection and recogniser are replaced by those given here. The
+    same arguments give the same files, with one worker or many, whole or resumed. ValueError when nobody is there,
+    BuildError when a shard failed for good or nobody could be cast, Interrupted when the user stopped it.
+    """
+    _check(out, splits)
+    base = config or prompts.Config(collection=collection)
+    config = base.model_copy(update={"collection": collection, "asr": asr})
+    path = PurePath(out)
+    home, folder = Folder(str(path.parent)), Folder(str(path.with_suffix("")))
+    identity = digest([STAGE, prompts.VERSION, config])
+    work = StageFolder(folder.sub(".work"), STAGE, identity)
+    _run(config, folder.sub(".work"), work, executor, progress, stop or Stop())
+    shards = range(prompts.num_shards(config))
+    rejected = tuple({"id": r["id"], "reason": r["reason"]} for shard in shards for r in work.rejected(shard))
+    folder.write("rejected.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejected))
+    voices = tuple(
+        _voice(cast_voice, pack, folder, path.stem, split_of(cast_voice.id, splits, seed))
+        for shard in shards
+        for cast_voice, pack in _cast(work, shard)
+    )
+    if not voices:
+        raise BuildError(f"nobody could be cast; see {folder.url}/rejected.jsonl")
+    home.write(path.name, _manifest(config, identity, voices, splits, seed))
+    return Casting(out, voices, rejected)
+
+
+def _check(out: str, splits: Mapping[Split, float]) -> None:
+    if PurePath(out).suffix not in (".yaml", ".yml"):
+        raise ValueError(f"out: {out!r} is no manifest; give the name of a .yaml file")
+    if not all(share >= 0 for share in splits.values()) or not sum(splits.values()) > 0:
+        raise ValueError(f"splits: give at least one share above 0, none below (given: {dict(splits)})")
+
+
+def _run(
+    config: prompts.Config,
+    home: Folder,
+    work: StageFolder,
+    executor: Executor,
+    progress: Progress | None,
+    stop: Stop,
+) -> None:
+    """Every shard that is not done yet."""
+    work.folder.sweep()
+    count = prompts.num_shards(config)
+    if progress is not None:
+        progress.expect(STAGE, count)
+
+    def on_done(task: Task | None, report: ShardReport) -> None:
+        if progress is not None:
+            progress.advance(STAGE, report)
+
+    tasks: list[Task] = []
+    needs = tuple(sorted(resources(config.asr).items()))
+    for shard in range(count):
+        if (done := work.report(shard)) is not None:
+            on_done(None, done)
+            continue
+        args = (home.url, STAGE, config, {STAGE: work.identity}, shard)
+        tasks.append(Task(f"{STAGE}/{shard}", STAGE, run_shard, args, rank=(0, shard), resources=needs))
+    failures = drive(tasks, executor, on_done, stop)
+    for key, error in failures.items():
+        what = told(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise BuildError(f"{key}: {what}; run the same command to go on") from error
+    if stop.asked:
+        raise Interrupted("stopped; the same command goes on from here")
+
+
+def _cast(work: StageFolder, shard: int) -> Iterator[tuple[CastVoice, Pack]]:
+    """The people a shard has prompts of, and the pack that these are in."""
+    people = list(work.records(shard, CastVoice))
+    if people:
+        with work.pack(shard) as pack:
+            for person in people:
+                yield person, pack
+
+
+def _voice(person: CastVoice, pack: Pack, folder: Folder, beside: str, split: Split) -> Voice:
+    """The person as a manifest has it, once the prompts are written."""
+    found: list[Prompt] = []
+    for number, cut in enumerate(person.prompts, 1):
+        name = f"{person.id}-{number}.wav"
+        if folder.size(name) != cut.wav.nbytes or hashlib.sha256(folder.read(name)).hexdigest() != cut.sha256:
+            folder.write(name, pack.read(cut.wav))
+        found.append(Prompt(path=f"{beside}/{name}", sha256=cut.sha256, text=cut.text, seconds=cut.seconds))
+    told = person.model_dump(exclude={"prompts"})
+    return Voice(**told, split=split, prompts=tuple(found))
+
+
+def _manifest(
+    config: prompts.Config, identity: str, voices: tuple[Voice, ...], splits: Mapping[Split, float], seed: int
+) -> str:
+    """The manifest's text."""
+    head: dict[str, Any] = {
+        "collection": config.collection.kind,
+        "recogniser": config.asr.kind if config.asr is not None else None,
+        "identity": identity,
+        "seed": seed,
+        "splits": {split: splits[split] for split in SPLITS if split in splits},
+        "voices": [voice.model_dump(mode="json", exclude_defaults=True) for voice in voices],
+    }
+    return "# Real people's voices to clone: see consent and licence before you use or publish them.\n" + dump_yaml(
+        head
+    )
+
+
+__all__ = ["Casting", "Rules", "cast", "resources", "split_of"]
