@@ -10,6 +10,8 @@ from datagen.core.asking import Usage
 from datagen.core.types import Strict
 
 MILLION = 1_000_000
+Day = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+"""A date such as 2026-11-20."""
 BOUNDARIES = "-:@ "
 """What may follow a model's name in the name of one of its versions: gpt-5.4-2026-03-05, qwen3:8b, gemini@001."""
 
@@ -37,8 +39,8 @@ class Price(Strict):
 class Prices(Strict):
     """A price table (``manifests/prices.yaml``)."""
 
-    date: Annotated[str, BeforeValidator(str), Field(pattern=r"^\d{4}-\d\d-\d\d$")]
-    """When the prices were read, as in 2026-11-20."""
+    date: Day
+    """When the prices were read."""
     models: dict[str, Price]
 
     def find(self, model: str) -> Price | None:

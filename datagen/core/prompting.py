@@ -35,7 +35,9 @@ JOIN_S = 0.12
 CLICK_S = 0.06
 """A shorter sound is no speech."""
 QUIETEST_DB = -80.0
-"""Digital silence and less than this say nothing about the noise a recording was made in."""
+"""Of a noise floor: less is a gate's or a fade's, not a room's."""
+PADDING_DB = -110.0
+"""Below the rounding of 16-bit samples: digital silence, which at the edges of a recording was put there later."""
 THRESHOLD = 0.35
 """Of the way in decibels from the noise floor to loud speech: what is louder is speech. In 33 recordings by many
 makers this finds the pauses that one sees in them."""
@@ -96,7 +98,7 @@ class Hearing:
     clipped: npt.NDArray[np.int64]
     """Samples at full scale in every frame."""
     floor: float
-    """Power of the quietest tenth that is not digital silence."""
+    """Mean power of the quietest tenth, at least ``QUIETEST_DB``."""
     spans: tuple[Span, ...]
     """Speech, pauses up to ``JOIN_S`` included, in samples."""
 
@@ -135,8 +137,9 @@ def listen(signal: Signal, rate: int) -> Hearing:
         raise ValueError(f"lasts {signal.size / rate:.2f} s, less than a second")
     power = np.convolve(frames.var(axis=1, dtype=np.float64), np.full(3, 1 / 3), "same")
     level = 10 * np.log10(power + 1e-12)
-    heard = level[level > QUIETEST_DB]
-    low, high = np.percentile(heard, [10, 90]) if heard.size else (QUIETEST_DB, QUIETEST_DB)
+    sounding = np.flatnonzero(level > PADDING_DB)
+    recorded = np.maximum(level[sounding[0] : sounding[-1] + 1] if sounding.size else level, QUIETEST_DB)
+    low, high = np.percentile(recorded, [10, 90])
     if high - low < LEAST_RISE_DB:
         raise ValueError(f"nothing in it rises {LEAST_RISE_DB:g} dB above its noise")
     active = level > low + THRESHOLD * (high - low)
@@ -147,7 +150,7 @@ def listen(signal: Signal, rate: int) -> Hearing:
         power=power,
         active=active,
         clipped=np.count_nonzero(np.abs(frames) >= CLIPPED_AT, axis=1),
-        floor=float(power[(level > QUIETEST_DB) & (level <= low)].mean()),
+        floor=float(np.mean(10 ** (recorded[recorded <= low] / 10))),
         spans=tuple((a * hop, b * hop) for a, b in _spans(active)),
     )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
 from datagen.core.asking import Usage
-from datagen.core.prices import Prices
+from datagen.core.prices import Day, Prices
 from datagen.core.types import Strict
 
 TEXT_TOKENS = {"en": 1.35, "es": 1.7}
@@ -87,7 +86,7 @@ class Route(Strict):
 class Routes(Strict):
     """A table of routes (``manifests/routes.yaml``)."""
 
-    date: datetime.date
+    date: Day
     tts: tuple[Route, ...]
     asr: tuple[Route, ...]
 
