@@ -10,28 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from datagen import kinds
 from datagen.build import BuildError, Interrupted, Progress
-from datagen.core.prompting import Rules
 from datagen.core.rng import stream
 from datagen.core.types import SPLITS, Prompt, Split, Voice
 from datagen.faults import told
 from datagen.files import Folder
 from datagen.identity import digest
-from datagen.kinds import KindConfig
 from datagen.stages import prompts, run_shard
-from datagen.stages.prompts import CastVoice
-from datagen.store import Pack, ShardReport, StageFolder
+from datagen.stages.prompts import CastVoice, CutPrompt
+from datagen.store import ShardReport, StageFolder
 from datagen.strict_yaml import dump_yaml
 from datagen.tasks import Executor, Stop, Task, drive
 
 STAGE = prompts.NAME
-THIRDS: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,9 @@ class Casting:
         return {split: sum(v.split == split for v in self.voices) for split in SPLITS}
 
 
-def resources(asr: KindConfig | None) -> dict[str, float]:
+def resources(config: prompts.Config) -> dict[str, float]:
     """What a worker must offer to hear the recordings."""
-    return dict(getattr(kinds.module("asr", asr.kind), "RESOURCES", {})) if asr is not None else {}
+    return dict(getattr(kinds.module("asr", config.asr.kind), "RESOURCES", {})) if config.asr is not None else {}
 
 
 def split_of(voice_id: str, splits: Mapping[Split, float], seed: int) -> Split:
@@ -65,42 +63,37 @@ def split_of(voice_id: str, splits: Mapping[Split, float], seed: int) -> Split:
 
 
 def cast(
-    collection: KindConfig,
-    asr: KindConfig | None,
+    config: prompts.Config,
     out: str,
     executor: Executor,
     *,
-    splits: Mapping[Split, float] = THIRDS,
+    splits: Mapping[Split, float] = SHARES,
     seed: int = 1,
-    config: prompts.Config | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Casting:
     """Casts everyone in a collection and writes the manifest ``out`` (a .yaml); finished shards are kept.
 
-    ``config`` sets rules and numbers of prompts; its collection and recogniser are replaced by those given here. The
-    same arguments give the same files, with one worker or many, whole or resumed. ValueError when nobody is there,
+    The same arguments give the same files, with one worker or many, whole or resumed. ValueError when nobody is there,
     BuildError when a shard failed for good or nobody could be cast, Interrupted when the user stopped it.
     """
     _check(out, splits)
-    base = config or prompts.Config(collection=collection)
-    config = base.model_copy(update={"collection": collection, "asr": asr})
     path = PurePath(out)
     home, folder = Folder(str(path.parent)), Folder(str(path.with_suffix("")))
-    identity = digest([STAGE, prompts.VERSION, config])
-    work = StageFolder(folder.sub(".work"), STAGE, identity)
-    _run(config, folder.sub(".work"), work, executor, progress, stop or Stop())
+    work = StageFolder(folder.sub(".work"), STAGE, digest([STAGE, prompts.VERSION, config]))
     shards = range(prompts.num_shards(config))
+    _run(config, folder.sub(".work"), work, len(shards), executor, progress, stop or Stop())
     rejected = tuple({"id": r["id"], "reason": r["reason"]} for shard in shards for r in work.rejected(shard))
     folder.write("rejected.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejected))
-    voices = tuple(
-        _voice(cast_voice, pack, folder, path.stem, split_of(cast_voice.id, splits, seed))
-        for shard in shards
-        for cast_voice, pack in _cast(work, shard)
-    )
+    people = {shard: list(work.records(shard, CastVoice)) for shard in shards}
+    voices = tuple(_voice(p, path.stem, split_of(p.id, splits, seed)) for some in people.values() for p in some)
     if not voices:
         raise BuildError(f"nobody could be cast; see {folder.url}/rejected.jsonl")
-    home.write(path.name, _manifest(config, identity, voices, splits, seed))
+    manifest = _manifest(config, work.identity, voices, splits, seed)
+    if home.exists(path.name) and home.read(path.name) != manifest.encode():
+        home.remove(path.name)  # it names prompts that are about to change
+    _write_prompts(people, work, folder, {r["id"] for r in rejected})
+    home.write(path.name, manifest)
     return Casting(out, voices, rejected)
 
 
@@ -115,13 +108,13 @@ def _run(
     config: prompts.Config,
     home: Folder,
     work: StageFolder,
+    count: int,
     executor: Executor,
     progress: Progress | None,
     stop: Stop,
 ) -> None:
     """Every shard that is not done yet."""
     work.folder.sweep()
-    count = prompts.num_shards(config)
     if progress is not None:
         progress.expect(STAGE, count)
 
@@ -130,7 +123,7 @@ def _run(
             progress.advance(STAGE, report)
 
     tasks: list[Task] = []
-    needs = tuple(sorted(resources(config.asr).items()))
+    needs = tuple(sorted(resources(config).items()))
     for shard in range(count):
         if (done := work.report(shard)) is not None:
             on_done(None, done)
@@ -145,25 +138,45 @@ def _run(
         raise Interrupted("stopped; the same command goes on from here")
 
 
-def _cast(work: StageFolder, shard: int) -> Iterator[tuple[CastVoice, Pack]]:
-    """The people a shard has prompts of, and the pack that these are in."""
-    people = list(work.records(shard, CastVoice))
-    if people:
+def _name(person: CastVoice, number: int) -> str:
+    """Of the file with a person's prompt, counted from 0."""
+    return f"{person.id}-{number + 1}.wav"
+
+
+def _write_prompts(
+    people: Mapping[int, Sequence[CastVoice]], work: StageFolder, folder: Folder, refused: set[str]
+) -> None:
+    """The prompts' files as they should be; those that an earlier casting of the same people left are removed."""
+    wanted: set[str] = set()
+    for shard, some in people.items():
+        if not some:
+            continue
         with work.pack(shard) as pack:
-            for person in people:
-                yield person, pack
+            for person in some:
+                for number, cut in enumerate(person.prompts):
+                    name = _name(person, number)
+                    wanted.add(name)
+                    if not _holds(folder, name, cut):
+                        folder.write(name, pack.read(cut.wav))
+    ids = refused | {person.id for some in people.values() for person in some}
+    for name in folder.names():
+        stem, _, number = name.removesuffix(".wav").rpartition("-")
+        if name.endswith(".wav") and stem in ids and number.isdecimal() and name not in wanted:
+            folder.remove(name)
 
 
-def _voice(person: CastVoice, pack: Pack, folder: Folder, beside: str, split: Split) -> Voice:
-    """The person as a manifest has it, once the prompts are written."""
-    found: list[Prompt] = []
-    for number, cut in enumerate(person.prompts, 1):
-        name = f"{person.id}-{number}.wav"
-        if folder.size(name) != cut.wav.nbytes or hashlib.sha256(folder.read(name)).hexdigest() != cut.sha256:
-            folder.write(name, pack.read(cut.wav))
-        found.append(Prompt(path=f"{beside}/{name}", sha256=cut.sha256, text=cut.text, seconds=cut.seconds))
-    told = person.model_dump(exclude={"prompts"})
-    return Voice(**told, split=split, prompts=tuple(found))
+def _holds(folder: Folder, name: str, cut: CutPrompt) -> bool:
+    """Whether the file is there, whole."""
+    return folder.size(name) == cut.wav.nbytes and hashlib.sha256(folder.read(name)).hexdigest() == cut.sha256
+
+
+def _voice(person: CastVoice, beside: str, split: Split) -> Voice:
+    """The person as a manifest has it."""
+    found = tuple(
+        Prompt(path=f"{beside}/{_name(person, number)}", sha256=cut.sha256, text=cut.text, seconds=cut.seconds)
+        for number, cut in enumerate(person.prompts)
+    )
+    return Voice(**person.model_dump(exclude={"prompts"}), split=split, prompts=found)
 
 
 def _manifest(
@@ -181,6 +194,3 @@ def _manifest(
     return "# Real people's voices to clone: see consent and licence before you use or publish them.\n" + dump_yaml(
         head
     )
-
-
-__all__ = ["Casting", "Rules", "cast", "resources", "split_of"]

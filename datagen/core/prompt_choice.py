@@ -150,7 +150,7 @@ def text_fault(text: str, seconds: float, rules: Rules) -> str:
     >>> text_fault("Take the second road on the left.", 2.4, Rules())
     ''
     >>> text_fault("Take the road.", 2.4, Rules())
-    '1.2 words per second, not 1.5 to 4.5'
+    '1.2 words per second, not 1.5 to 5'
     """
     if not any(c.isalpha() for c in text):
         return "no words"

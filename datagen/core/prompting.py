@@ -70,10 +70,11 @@ class Rules(Strict):
     """Of the speech, without its pauses."""
     min_active: float = Field(default=0.5, ge=0, le=1)
     """Share of sounding frames from the first to the last sound."""
-    words_per_second: Pair | None = (1.5, 4.5)
-    """None for languages that are written without spaces."""
+    words_per_second: Pair | None = (1.5, 5.0)
+    """From the first sound to the last: 19 English readers have 2.1 to 4.6. None for languages written without
+    spaces."""
     seconds_per_token: Pair = (0.12, 0.5)
-    """What CosyVoice2 speaks at is 0.08 to 0.8; outside these the text is not that of the sound."""
+    """The same readers have 0.19 to 0.42. Outside the bounds the text is not that of the sound."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

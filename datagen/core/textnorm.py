@@ -39,11 +39,11 @@ _REFUSED_AS_WRITTEN: Refusals = (
 """Refused before links are reduced to their words."""
 
 _STATEMENT = (
-    r"^\s*(?:import [\w.]+|from [\w.]+ import .+)\n|^\s*(?:class \w+(?:\(.*\))?:|def \w+\(.*|.*;\s*//.*)$"
+    r"^[^\S\n]*(?:(?:import [\w.]+|from [\w.]+ import .+)\n|(?:class \w+(?:\(.*\))?:|def \w+\(.*|.*;[^\S\n]*//.*)$)"
     r"|\w\([^()\n]*\);\s*$|\b(?:print|printf|println|console\.log|System\.out)\(|#include\s?[<\"]|\b[A-Z]:\\\w"
 )
 _MATHS = (
-    r"(?<!\$)\$\$(?=[^$\s])[^$]*[^$\s]\$\$(?!\$)|^\s*\$\$\s*$|\\[(\[]"
+    r"(?<!\$)\$\$(?=[^$\s])[^$]*[^$\s]\$\$(?!\$)|^[^\S\n]*\$\$[^\S\n]*$|\\[(\[]"
     r"|\$(?=\S)[^$\n]*[\\^_][^$\n]*(?<=\S)\$(?!\d)|[^\W_]\)?\^[\w({+-]"
     r"|\\(?:d?frac|sqrt|sum|prod|int|lim|cdot|times|div|pm|leq|geq|neq|approx|infty|begin|text|mathbb|alpha|beta|pi)\b"
     r"|[∀∂∃∅∆∇∈∉∏∑√∛∝∞∠∧∨∩∪∫∮∴∵≅≈≠≡≤≥⊂⊃⊆⊇⊕⊗←-⇿]"
@@ -187,7 +187,10 @@ def _once(text: str) -> str:
     _refuse(text, _REFUSED)
     text = sentences(_TAG.sub(" ", _BREAKS.sub(_break, text)))
     text = " ".join(_characters(text).split())
-    for pattern, replacement in (*_WRITING, *_DASHES, *_SPACING):
+    for pattern, replacement in _WRITING:
+        text = pattern.sub(replacement, text)
+    text = _SPACES.sub(" ", text)
+    for pattern, replacement in (*_DASHES, *_SPACING):
         text = pattern.sub(replacement, text)
     return " ".join(_with_words(text.split()))
 

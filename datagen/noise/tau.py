@@ -26,9 +26,10 @@ import soundfile
 from fsspec import AbstractFileSystem
 from pydantic import Field
 
+from datagen.core.spreading import shares, spread
 from datagen.kinds import Clip, KindConfig, Need
 from datagen.noise._reading import at_16_khz, decode, line, reach
-from datagen.noise._slices import GAP, UNLABELLED, named, runs, shares, spread
+from datagen.noise._slices import GAP, UNLABELLED, named, runs
 
 VARIABLE = "TAU_HOME"
 TABLE = "meta.csv"
@@ -195,7 +196,8 @@ class Tau:
         for found in usable:
             scenes.setdefault(found.clip.scene, []).append(found)
         counts = shares({scene: len(group) for scene, group in scenes.items()}, self.config.max_clips)
-        return sorted(f for scene, count in counts.items() for f in spread(scenes[scene], count))
+        kept = [found for scene, count in counts.items() for found in spread(scenes[scene], count)]
+        return sorted(kept, key=lambda found: found.clip.id)
 
 
 def _entries(fs: AbstractFileSystem, root: str) -> Iterator[tuple[str, int]]:

@@ -12,10 +12,10 @@ from itertools import accumulate
 from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar, cast
 
 import fsspec
-from pydantic import ValidationError
 
 from datagen.core.types import Dialogue, Unreadable
-from datagen.sources._turns import CorpusConfig, Origin, Written, dialogues, plain_id
+from datagen.kinds import Need
+from datagen.sources._turns import CorpusConfig, FileConfig, Origin, Written, dialogues, one_line, plain_id
 
 Item = Dialogue | Unreadable
 C = TypeVar("C")
@@ -24,6 +24,9 @@ MAX_STEM = 80
 """Characters of a file's name in an id; a number follows."""
 CHUNKS_KEPT = 4
 """Parsed chunks held per source: shards are read in order, so the next one mostly needs the last chunk again."""
+_VARIABLE = re.compile(r"^\$\{?(\w+)\}?")
+_HERE = ("file", "local", "memory")
+"""Protocols of paths that can be looked at without a network."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,38 @@ class File:
     @property
     def stem(self) -> str:
         """The name as the beginning of an id: no suffix, folders joined by hyphens."""
-        return plain_id(re.sub(r"\.jsonl?(\.\w+)?$", "", self.name)[-MAX_STEM:]) or "file"
+        return plain_id(re.sub(r"\.(jsonl?|txt|parquet)(\.\w+)?$", "", self.name)[-MAX_STEM:]) or "file"
 
     def open(self) -> BinaryIO:
         """The decompressed bytes."""
         return cast(BinaryIO, self.fs.open(self.path, "rb", compression="infer"))
+
+
+@dataclass(frozen=True)
+class Home:
+    """Which files a kind reads, and where they come from."""
+
+    wanted: re.Pattern[str]
+    """Matches the names, inside a folder, of the kind's own files."""
+    what: str
+    """What they are, in the plural."""
+    remedy: str
+    """How to get them, in one line."""
+
+
+def _open(path: str, what: str) -> tuple[Any, str]:
+    """The file system of a path, and the path in it; ValueError with the remedy when there is none."""
+    if variable := _VARIABLE.match(path):
+        raise ValueError(f"path: {path!r} is not known here; set {variable[1]} to the folder of the {what}")
+    try:
+        return fsspec.core.url_to_fs(path)
+    except ImportError as error:
+        if path.startswith("hf://"):
+            wanted = "path: hf:// needs a package that is not installed; run: pip install 'duplexkit[hub]'"
+            raise ValueError(wanted) from error
+        raise ValueError(f"path: {path!r} cannot be opened: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"path: {path!r} cannot be opened: {error}") from error
 
 
 def find_files(path: str, wanted: re.Pattern[str], what: str) -> tuple[File, ...]:
@@ -50,10 +80,7 @@ def find_files(path: str, wanted: re.Pattern[str], what: str) -> tuple[File, ...
     A file or the hits of a glob are taken as they are; of a folder, those whose name inside it matches ``wanted``.
     ValueError when there is none.
     """
-    try:
-        fs, root = fsspec.core.url_to_fs(path)
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"path: {path!r} cannot be opened: {error}") from error
+    fs, root = _open(path, what)
     root = root.rstrip("/")
     if fs.isfile(root):
         return (File(fs, root, root.rpartition("/")[2]),)
@@ -71,16 +98,20 @@ def find_files(path: str, wanted: re.Pattern[str], what: str) -> tuple[File, ...
     return tuple(files)
 
 
-def one_line(error: ValueError) -> str:
-    """The reason in one line, without pydantic's boilerplate."""
-    if not isinstance(error, ValidationError):
-        return " ".join(str(error).split())
-    reasons = []
-    for one in error.errors(include_url=False)[:3]:
-        where = ".".join(map(str, one["loc"]))
-        message = "unknown key" if one["type"] == "extra_forbidden" else one["msg"].removeprefix("Value error, ")
-        reasons.append(f"{where}: {message}" if where else message)
-    return " ".join("; ".join(reasons).split())
+def needs_files(config: FileConfig, home: Home) -> Iterator[Need]:
+    """The files as something a kind needs. A path on another machine counts as found: nothing is asked of it here."""
+    name = f"{config.kind} files"
+    protocol = config.path.partition("://")[0] if "://" in config.path else "file"
+    try:
+        if protocol in _HERE:
+            count = len(find_files(config.path, home.wanted, home.what))
+            found = f"{count} file{'s' * (count > 1)} in {config.path}"
+        else:
+            _open(config.path, home.what)
+            found = f"{config.path}, to be read over the network"
+        yield Need(name, found)
+    except (ValueError, OSError) as error:
+        yield Need(name, "", f"{' '.join(str(error).split())}; {home.remedy}")
 
 
 class Placed(NamedTuple):
@@ -94,6 +125,12 @@ class Placed(NamedTuple):
     def id(self) -> str | None:
         """The dialogue's id; None for an Unreadable, whose id is not used up."""
         return self.item.id if isinstance(self.item, Dialogue) else None
+
+
+def unreadable_file(file: File, error: ValueError) -> Placed:
+    """The one item of a file that is not what it should be."""
+    reason = f"not a file of this corpus: {one_line(error)}"
+    return Placed(Unreadable(id=file.stem, where=file.name, reason=reason), file.name, file.stem)
 
 
 def read_record(make: Callable[[], Iterable[Dialogue]], where: str, ref: str) -> list[Placed]:
@@ -159,26 +196,31 @@ class FileSource(Generic[C]):
                 yield Unreadable(id=placed.ref, where=placed.where, reason=f"id used before at {before}")
 
 
+def read_json(file: File) -> Any:
+    """What a JSON file holds; ValueError when it is none."""
+    with file.open() as stream:
+        return json.load(stream)
+
+
 def corpus(
     config: CorpusConfig,
-    wanted: re.Pattern[str],
+    home: Home,
     origin: Origin,
     records: Callable[[Any], Iterable[Any]],
     write: Callable[[Any, File], Written],
+    parse: Callable[[File], Any] = read_json,
 ) -> FileSource[File]:
-    """A source over JSON files that each hold many records.
+    """A source over files that each hold many records.
 
-    ``records`` lists those of a parsed file, ``write`` reads one; what either refuses with ValueError is recorded as
-    Unreadable. ``wanted`` picks the corpus's own dialogue files out of a folder.
+    ``parse`` reads a file, ``records`` lists what it holds, ``write`` reads one of them; what any of them refuses with
+    ValueError is recorded as Unreadable.
     """
 
     def load(file: File) -> list[Placed]:
         try:
-            with file.open() as stream:
-                found = list(records(json.load(stream)))
+            found = list(records(parse(file)))
         except ValueError as error:
-            where = Unreadable(id=file.stem, where=file.name, reason=f"not a file of this corpus: {one_line(error)}")
-            return [Placed(where, file.name, file.stem)]
+            return [unreadable_file(file, error)]
         items: list[Placed] = []
         for number, record in enumerate(found, 1):
             make = partial(_dialogues, record, file)
@@ -188,5 +230,5 @@ def corpus(
     def _dialogues(record: Any, file: File) -> list[Dialogue]:
         return dialogues(write(record, file), config, origin)
 
-    files = find_files(config.path, wanted, f"{origin.source} dialogue files (.json)")
+    files = find_files(config.path, home.wanted, home.what)
     return FileSource(lambda: files, load)

@@ -19,7 +19,7 @@ from pydantic import model_validator
 from datagen.core.rng import stream
 from datagen.core.types import Dialogue, Turn, Unreadable
 from datagen.files import fingerprint as contents_of
-from datagen.kinds import KindConfig
+from datagen.kinds import KindConfig, Need
 from datagen.sources import _grammar_judge as judging
 from datagen.sources._grammar_files import SHARED
 from datagen.sources._grammar_graph import Grammar, State
@@ -187,3 +187,16 @@ def make(config: Config) -> GrammarSource:
 def fingerprint(config: Config) -> str:
     """A hash of the grammar's files: an edited grammar is another source."""
     return contents_of(str(_folder(config.grammar)))
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """The grammar's folder, which is part of this package unless it is your own."""
+    try:
+        yield Need("grammar", str(_folder(config.grammar)))
+    except ValueError as error:
+        yield Need("grammar", "", str(error))
+
+
+def licences(config: Config) -> tuple[str, ...]:
+    """Of the generated text, as the grammar states it; ValueError for an unknown or faulty grammar."""
+    return (load(_folder(config.grammar)).licence,)

@@ -18,11 +18,15 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, StrictInt, model_validator
 
 from datagen.core.types import Dialogue, Speaker, Strict
-from datagen.kinds import Source
-from datagen.sources._files import File, FileSource, Placed, find_files, read_record
+from datagen.kinds import Need, Source
+from datagen.sources._files import File, FileSource, Home, Placed, find_files, needs_files, read_record
 from datagen.sources._turns import FileConfig, Origin, Said, Written, clean_id, dialogues
 
-_FILES = re.compile(r"\.jsonl(\.\w+)?$")
+HOME = Home(
+    wanted=re.compile(r"\.jsonl(\.\w+)?$"),
+    what="JSON lines (.jsonl)",
+    remedy="write your dialogues as JSON lines, see datagen/sources/jsonl.py",
+)
 _BOM = b"\xef\xbb\xbf"
 
 LINES_PER_BLOCK = 100
@@ -76,13 +80,23 @@ class _Block(NamedTuple):
 
 def make(config: Config) -> Source:
     """The lines of the files; ValueError when there are none."""
-    files = find_files(config.path, _FILES, "JSON lines (.jsonl)")
+    files = find_files(config.path, HOME.wanted, HOME.what)
     # Without cutting, a line is one position, and counting needs no more of it than its id.
     return FileSource(
         lambda: [block for file in files for block in _blocks(file)],
         partial(_load, config),
         _scan if config.max_words is None and config.max_turns is None else None,
     )
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """The files."""
+    return needs_files(config, HOME)
+
+
+def licences(config: Config) -> tuple[str, ...]:
+    """Of every dialogue."""
+    return (config.licence,)
 
 
 def _blocks(file: File) -> Iterator[_Block]:

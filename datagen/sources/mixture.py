@@ -21,30 +21,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from datagen import kinds
 from datagen.core.types import Dialogue, Strict, Unreadable
-from datagen.kinds import KindConfig, Source
-from datagen.sources._files import one_line
-
-
-def _parse(raw: Any) -> Any:
-    """A mapping of a recipe as the config of its kind."""
-    if not isinstance(raw, dict):
-        return raw
-    try:
-        return kinds.parse("sources", raw)
-    except ValidationError as error:
-        raise ValueError(f"{raw['kind']}: {one_line(error)}") from error
+from datagen.kinds import KindConfig, Need, Source
+from datagen.sources._nested import Nested, licences_of, needs_of
 
 
 class Part(Strict):
     """One source and its share."""
 
-    source: Annotated[SerializeAsAny[KindConfig], BeforeValidator(_parse)]
+    source: Nested
     weight: float = Field(default=1.0, ge=0.001, le=1_000_000)
     """Dialogues of this part relative to the weights of the others."""
     id_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]{0,15})?$")
@@ -76,6 +66,17 @@ class Config(KindConfig):
 def make(config: Config) -> Mixture:
     """The mixture; ValueError when one of its parts cannot be made."""
     return Mixture(config.parts)
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """What the parts need."""
+    for part in config.parts:
+        yield from needs_of(part.source)
+
+
+def licences(config: Config) -> tuple[str, ...]:
+    """Those of all parts, each once."""
+    return tuple(dict.fromkeys(licence for part in config.parts for licence in licences_of(part.source)))
 
 
 class Mixture:

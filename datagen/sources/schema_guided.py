@@ -9,18 +9,22 @@ are ``sgd-<split>-<dialogue_id>``. The domain joins the services without their v
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from datagen.core.types import Speaker
-from datagen.kinds import Source
-from datagen.sources._files import File, corpus
+from datagen.kinds import Need, Source
+from datagen.sources._files import File, Home, corpus, needs_files
 from datagen.sources._turns import CorpusConfig, Origin, Said, Written, slug
 
 ORIGIN = Origin(source="schema_guided", licence="CC BY-SA 4.0")
-_FILES = re.compile(r"^(?!.*\bsgd_x/)(.*/)?dialogues_\d+\.json(\.\w+)?$")
+HOME = Home(
+    wanted=re.compile(r"^(?!.*\bsgd_x/)(.*/)?dialogues_\d+\.json(\.\w+)?$"),
+    what="schema_guided dialogue files (.json)",
+    remedy="git clone https://github.com/google-research-datasets/dstc8-schema-guided-dialogue; its folder is the path",
+)
 _SPLIT = re.compile(r"(?:^|/)(train|dev|test)/[^/]*$")
 _SPEAKERS: dict[str, Speaker] = {"USER": "user", "SYSTEM": "assistant"}
 
@@ -44,7 +48,17 @@ class _Dialogue(BaseModel):
 
 def make(config: Config) -> Source:
     """The dialogues of the files; ValueError when there are none."""
-    return corpus(config, _FILES, ORIGIN, _records, _write)
+    return corpus(config, HOME, ORIGIN, _records, _write)
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """The corpus's files."""
+    return needs_files(config, HOME)
+
+
+def licences(config: Config) -> tuple[str, ...]:
+    """Of every dialogue."""
+    return (ORIGIN.licence,)
 
 
 def _records(document: Any) -> Iterable[Any]:

@@ -8,18 +8,22 @@ is the release's ``vertical`` (TM-3, TM-4) or its ``instruction_id`` without the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from datagen.core.types import Speaker
-from datagen.kinds import Source
-from datagen.sources._files import File, corpus
+from datagen.kinds import Need, Source
+from datagen.sources._files import File, Home, corpus, needs_files
 from datagen.sources._turns import CorpusConfig, Origin, Said, Written, slug
 
 ORIGIN = Origin(source="taskmaster", licence="CC BY 4.0")
-_FILES = re.compile(r"^(?!.*\b(ontology|reward|splits)/)(?!.*\bontology\.json).*\.json(\.\w+)?$")
+HOME = Home(
+    wanted=re.compile(r"^(?!.*\b(ontology|reward|splits)/)(?!.*\bontology\.json).*\.json(\.\w+)?$"),
+    what="taskmaster dialogue files (.json)",
+    remedy="git clone https://github.com/google-research-datasets/Taskmaster; its folder is the path",
+)
 _SPEAKERS: dict[str, Speaker] = {"USER": "user", "user": "user", "ASSISTANT": "assistant", "assistant": "assistant"}
 
 
@@ -43,7 +47,17 @@ class _Conversation(BaseModel):
 
 def make(config: Config) -> Source:
     """The dialogues of the files; ValueError when there are none."""
-    return corpus(config, _FILES, ORIGIN, _records, _write)
+    return corpus(config, HOME, ORIGIN, _records, _write)
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """The corpus's files."""
+    return needs_files(config, HOME)
+
+
+def licences(config: Config) -> tuple[str, ...]:
+    """Of every dialogue."""
+    return (ORIGIN.licence,)
 
 
 def _records(document: Any) -> Iterable[Any]:

@@ -8,17 +8,21 @@ topic is not in the files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from datagen.kinds import Source
-from datagen.sources._files import File, corpus
+from datagen.kinds import Need, Source
+from datagen.sources._files import File, Home, corpus, needs_files
 from datagen.sources._turns import CorpusConfig, Origin, Said, Written, slug
 
 ORIGIN = Origin(source="topical_chat", licence="CDLA-Sharing-1.0")
-_FILES = re.compile(r"^(?!.*\b(reading_sets|src|TopicalChatASR)/).*\.json(\.\w+)?$")
+HOME = Home(
+    wanted=re.compile(r"^(?!.*\b(reading_sets|src|TopicalChatASR)/).*\.json(\.\w+)?$"),
+    what="topical_chat dialogue files (.json)",
+    remedy="git clone https://github.com/alexa/Topical-Chat; its folder is the path",
+)
 
 Agent = Literal["agent_1", "agent_2"]
 
@@ -52,7 +56,17 @@ def make(config: Config) -> Source:
         ]
         return Written(name, f"chat-{slug(conversation.config)}", turns)
 
-    return corpus(config, _FILES, ORIGIN, _records, write)
+    return corpus(config, HOME, ORIGIN, _records, write)
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """The corpus's files."""
+    return needs_files(config, HOME)
+
+
+def licences(config: Config) -> tuple[str, ...]:
+    """Of every dialogue."""
+    return (ORIGIN.licence,)
 
 
 def _records(document: Any) -> Iterable[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from struct import unpack_from
+from struct import pack, unpack_from
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +50,9 @@ def from_wav(body: bytes, max_seconds: float, closed: bool = False) -> Speech:
     """
     if not _is_wav(body):
         raise Unspoken(f"the clip is no WAV file ({len(body)} bytes)")
-    _is_whole(body, closed)
+    whole = _whole(body, closed)
     try:
-        with soundfile.SoundFile(BytesIO(body)) as file:
+        with soundfile.SoundFile(BytesIO(whole)) as file:
             if file.samplerate not in RATES or file.channels not in (1, 2) or file.subtype not in SUBTYPES:
                 raise Unspoken(
                     f"the clip is {file.samplerate} Hz, {file.channels} channels, {file.subtype}: its header is damaged"
@@ -72,8 +72,11 @@ def _is_wav(body: bytes) -> bool:
     return body[:4] == b"RIFF" and body[8:12] == b"WAVE"
 
 
-def _is_whole(body: bytes, closed: bool) -> None:
-    """Raises Unspoken when the data chunk promises more bytes than there are; libsndfile would read on to the end."""
+def _whole(body: bytes, closed: bool) -> bytes:
+    """The file, with its length where the header left it open.
+
+    Unspoken when the data chunk promises more bytes than there are: libsndfile would read on to the end.
+    """
     at = 12
     while at + 8 <= len(body):
         name, size = unpack_from("<4sI", body, at)
@@ -82,7 +85,7 @@ def _is_whole(body: bytes, closed: bool) -> None:
             is_open = size == 0 or size >= OPEN_END
             if (is_open and closed) or (not is_open and size > there):
                 raise Unspoken(f"the clip is cut off: {there} of {'unknown' if is_open else size} bytes of samples")
-            return
+            return body[: at + 4] + pack("<I", there) + body[at + 8 :] if is_open else body
         at += 8 + size + size % 2
     raise Unspoken("the clip is cut off: its WAV header has no samples after it")
 

@@ -108,7 +108,7 @@ def load(home: str, model: str, options: Sequence[str], voices: int) -> Model:
     encoders = importlib.import_module("cosyvoice.llm.llm")
     if not hasattr(getattr(encoders, "Qwen2Encoder", None), "forward_one_step"):
         raise Refused("cosyvoice.llm.llm has no Qwen2Encoder.forward_one_step to check; use the pinned commit")
-    soundfile = compat.read_prompts_with_soundfile()
+    soundfile = compat.read_prompts_with_soundfile(importlib.import_module("cosyvoice.cli.frontend"))
     compat.load_in_float32(encoders.Qwen2Encoder)
     _must_have_a_gpu_for(options)
     tts = module.CosyVoice2(model, **dict.fromkeys(options, True))

@@ -26,18 +26,22 @@ import numpy.typing as npt
 from datagen.kinds import Unspoken
 from datagen.tts._cosyvoice_frames import packed, received
 
-_BOOT = (
-    "import sys; sys.path[0] = sys.argv.pop(); from datagen.tts import _cosyvoice_child as child; "
-    "del sys.path[0]; child.main()"
-)
+_BOOT = """
+import sys
+root = sys.argv.pop()
+sys.path.insert(0, root)
+from datagen.tts import _cosyvoice_child
+sys.path.remove(root)
+sys.path[:] = [folder for folder in sys.path if folder]
+_cosyvoice_child.main()
+"""
 """The child sees this project's folder only until its own modules are imported: the packages beside it belong to this
-interpreter, perhaps not to the child's."""
+interpreter, perhaps not to the child's. The current folder (an empty name) is no place to import from either."""
 _ROOT = str(Path(__file__).resolve().parents[2])
 ENVIRONMENT = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 """Set unless it is set already. With more threads, the many short calls of the language model take 20 times longer."""
 MAX_LOST = 8
 """Processes lost in a row without one utterance in between: the machine is at fault, not the texts."""
-_LAST_WORDS = 40
 _PATIENCE_S = 5.0
 """How long a process may take to end by itself, or to die when it is killed."""
 
@@ -51,7 +55,7 @@ class _Slow(Exception):
 
 
 class Child:
-    """One process and its pipes."""
+    """One process and its pipes. When it fails to answer it is killed: a late answer would be taken for the next."""
 
     def __init__(self, python: str) -> None:
         self._process = subprocess.Popen(
@@ -63,31 +67,42 @@ class Child:
             env={**ENVIRONMENT, **os.environ},
             start_new_session=True,  # a Ctrl-C is for the worker, which ends this process in its own time
         )
-        assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._requests, self._replies = self._process.stdin, self._process.stdout
+        requests, replies, errors = self._process.stdin, self._process.stdout, self._process.stderr
+        assert requests is not None
+        assert replies is not None
+        assert errors is not None
+        self._requests, self._replies = requests, replies
         self._selector = DefaultSelector()
         self._selector.register(self._replies, EVENT_READ)
-        self._words: deque[str] = deque(maxlen=_LAST_WORDS)
-        self._listener = threading.Thread(target=_listen, args=(self._process.stderr, self._words), daemon=True)
+        self._words: deque[str] = deque(maxlen=1)
+        self._listener = threading.Thread(target=_listen, args=(errors, self._words), daemon=True)
         self._listener.start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was killed or closed."""
+        return self._requests.closed
+
     def ask(self, message: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], bytes]:
-        """The answer to a message; raises _Slow or _Gone, after which the process is of no more use."""
+        """The answer to a message; raises _Slow or _Gone."""
         deadline = time.monotonic() + timeout_s
         try:
             self._requests.write(packed(message))
             return received(lambda size: self._exactly(size, deadline))
-        except (BrokenPipeError, EOFError):
-            raise _Gone(self._obituary()) from None
+        except BaseException as error:
+            gone = self._obituary() if isinstance(error, BrokenPipeError | EOFError) else ""
+            self.kill()
+            if gone:
+                raise _Gone(gone) from None
+            raise
 
     def close(self) -> None:
         """Ends the process: asks it to, waits, then kills it and what it has started."""
-        with contextlib.suppress(OSError):
-            self._requests.close()
+        self._requests.close()
         self._wait(_PATIENCE_S)
         self.kill()
 
@@ -98,9 +113,8 @@ class Child:
         self._wait(_PATIENCE_S)
         self._listener.join(_PATIENCE_S)
         self._selector.close()
-        for pipe in (self._requests, self._replies):
-            with contextlib.suppress(OSError):
-                pipe.close()
+        self._requests.close()
+        self._replies.close()
 
     def _exactly(self, size: int, deadline: float) -> bytes:
         data = bytearray()
@@ -132,7 +146,7 @@ class Child:
 
 
 def _listen(errors: IO[bytes], words: deque[str]) -> None:
-    """Reads standard error to its end, so that it never fills up, and keeps its last lines."""
+    """Reads standard error to its end, so that it never fills up, and keeps its last line."""
     with errors:
         for line in iter(lambda: errors.readline(4096), b""):
             text = " ".join(line.decode(errors="replace").split())
@@ -167,12 +181,12 @@ class Speaker:
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._rate = self._spoken = self._lost = 0
-        self._refused = ""
+        self._refusal = ""
 
     @property
     def pid(self) -> int | None:
         """The process that speaks at present."""
-        return self._child.pid if self._child else None
+        return None if self._child is None or self._child.is_over else self._child.pid
 
     def say(self, request: Mapping[str, Any]) -> tuple[int, npt.NDArray[np.float32]]:
         """A rate and samples at it. Raises Unspoken, or OSError when no process can be kept alive."""
@@ -181,13 +195,14 @@ class Speaker:
             try:
                 answer, payload = child.ask(request, self._plan.timeout_s)
             except _Slow:
-                raise self._loss(f"took longer than {self._plan.timeout_s:g} s") from None
+                raise self._loss(f"took longer than timeout_s={self._plan.timeout_s:g}") from None
             except _Gone as gone:
                 raise self._loss(f"the CosyVoice process {gone}") from None
-            if answer.get("broken"):
-                raise self._loss(str(answer["failed"]))
             if "failed" in answer:
-                raise Unspoken(str(answer["failed"]))
+                if not answer["broken"]:
+                    raise Unspoken(str(answer["failed"]))
+                child.kill()
+                raise self._loss(str(answer["failed"]))
             self._spoken, self._lost = self._spoken + 1, 0
             return self._rate, np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
 
@@ -196,13 +211,9 @@ class Speaker:
         with self._lock:
             if self._child is not None:
                 self._child.close()
-            self._child = None
 
     def _loss(self, why: str) -> Exception:
-        """Gives up a process after an utterance; the error to raise."""
-        if self._child is not None:
-            self._child.kill()
-        self._child = None
+        """The error to raise after an utterance that cost a process."""
         self._lost += 1
         if self._lost < MAX_LOST:
             return Unspoken(why)
@@ -212,16 +223,15 @@ class Speaker:
         """The process, a fresh one where there is none or where it has spoken enough."""
         if self._child is not None and self._spoken >= self._plan.recycle_after:
             self._child.close()
-            self._child = None
-        if self._child is None:
+        if self._child is None or self._child.is_over:
             self._child, self._rate = self._started()
             self._spoken = 0
         return self._child
 
     def _started(self) -> tuple[Child, int]:
         """A process whose model is loaded, and its rate. OSError when it refuses, is too slow or dies every time."""
-        if self._refused:  # it would refuse again, after half a minute of loading
-            raise OSError(self._refused)
+        if self._refusal:  # it would refuse again, after half a minute of loading
+            raise OSError(self._refusal)
         why = ""
         for _ in range(self._plan.start_attempts):
             child = Child(self._plan.python)
@@ -229,21 +239,22 @@ class Speaker:
                 answer, _ = child.ask(self._plan.settings, self._plan.start_timeout_s)
             except _Gone as gone:
                 why = str(gone)
+                continue
             except _Slow:
-                child.kill()
                 raise OSError(f"cosyvoice2: not ready after start_timeout_s={self._plan.start_timeout_s:g}") from None
-            else:
-                if "ready" in answer:
-                    return child, int(answer["ready"])
-                why = str(answer["refused"])
-                if not answer["broken"]:
-                    child.kill()
-                    raise OSError(self._refusal(answer))
+            if "ready" in answer:
+                return child, int(answer["ready"])
             child.kill()
+            why = str(answer["refused"])
+            if not answer["broken"]:
+                self._refusal = f"cosyvoice2: {why}{_remedy(self._plan.python, answer['missing'])}"
+                raise OSError(self._refusal)
         raise OSError(f"cosyvoice2: the process died {self._plan.start_attempts} times at its start: {why}")
 
-    def _refusal(self, answer: Mapping[str, Any]) -> str:
-        missing = answer.get("missing")
-        remedy = f"; {self._plan.python} has no module {missing}: pip install 'duplexkit[cosyvoice]'" if missing else ""
-        self._refused = f"cosyvoice2: {answer['refused']}{remedy}"
-        return self._refused
+
+def _remedy(python: str, missing: str | None) -> str:
+    """What to do about a module that could not be imported, if that was it."""
+    if missing is None:
+        return ""
+    install = "pip install 'duplexkit[cosyvoice]', or what datagen check lists"
+    return f"; kind cosyvoice2 needs a package that is not installed for {python}; run: {install}"

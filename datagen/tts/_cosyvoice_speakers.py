@@ -1,7 +1,7 @@
 """Voices the model has already heard: their prompt features stay in the model, the least recently used ones go.
 
-``add_zero_shot_spk`` keeps ten tensors per voice, on the GPU where there is one, and never forgets; speaking by id gives
-the same audio as speaking with the prompt and skips reading it again.
+``add_zero_shot_spk`` keeps ten tensors per voice, on the GPU where there is one, and never forgets. Speaking by id
+gives the same audio as speaking with the prompt, and skips reading it again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ class Speakers:
         self._ids: OrderedDict[str, None] = OrderedDict()
 
     def id_of(self, key: str, text: str, prompt: Any) -> str:
-        """The id of a voice, which is added when it is new. ``key`` names the recording's bytes; ``prompt()`` gives what
-        the model takes for it.
+        """The id of a voice, which is added when it is new.
 
-        The prompt's text goes through the model's own normaliser, switched off as in synthesis: ``add_zero_shot_spk``
-        leaves that to its caller, and ``inference_zero_shot`` with a prompt does not.
+        ``key`` names the recording's bytes; ``prompt()`` gives what the model takes for it. The text goes through the
+        model's own normaliser, switched off as in synthesis: ``add_zero_shot_spk`` leaves that to its caller.
         """
         text = self._model.frontend.text_normalize(text, split=False, text_frontend=False)
         name = PREFIX + sha256(f"{key}\n{text}".encode()).hexdigest()

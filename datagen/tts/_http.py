@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
 import requests
@@ -113,19 +112,18 @@ class Server:
                 timeout=(self._config.connect_timeout_s, self._config.timeout_s),
                 **parts,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             self._unanswered(error)
         with response:
             body, problem = self._body(response, deadline)
-        status = response.status_code
-        if not 200 <= status < 300:
-            self._refused(status, response.headers.get("Retry-After", ""), self._plain(body, response))
+        if not 200 <= response.status_code < 300:
+            self._refused(response, body)
         if problem:
             raise Unspoken(f"the server's answer {problem} after {len(body)} bytes")
         content_type = response.headers.get("Content-Type", "").lower()
         if is_text(content_type, body):
-            said = self._plain(body, response)
-            raise Unspoken(f"the server answered with {content_type or 'text'} instead of audio: {said}")
+            declared = self._plain(content_type) or "text"
+            raise Unspoken(f"the server answered with {declared} instead of audio: {self._plain(body)}")
         return body
 
     def _session(self) -> requests.Session:
@@ -157,15 +155,13 @@ class Server:
             return bytes(body), "broke off"
         return bytes(body), ""
 
-    def _unanswered(self, error: requests.RequestException) -> NoReturn:
+    def _unanswered(self, error: Exception) -> NoReturn:
         """Raises what it means that no answer came."""
         chain = list(_causes(error))
         reason = self._plain(getattr(chain[-1], "strerror", None) or str(chain[-1]) or type(chain[-1]).__name__)
         if isinstance(error, requests.ConnectTimeout) or any(isinstance(e, NewConnectionError) for e in chain):
             raise _Again(
-                OSError(
-                    f"the server at {self.url} cannot be reached ({reason}); start it with: {self._config.start}"
-                )
+                OSError(f"the server at {self.url} cannot be reached ({reason}); start it with: {self._config.start}")
             ) from None
         if isinstance(error, requests.Timeout):
             raise Unspoken(f"the server gave no answer within timeout_s {self._config.timeout_s:g}") from None
@@ -174,24 +170,22 @@ class Server:
             raise _Again(Unspoken(f"the connection to the server broke before it answered: {reason}")) from None
         raise OSError(f"the server at {self.url} cannot be used: {reason}; check url and the network") from None
 
-    def _refused(self, status: int, retry_after: str, said: str) -> NoReturn:
+    def _refused(self, response: requests.Response, body: bytes) -> NoReturn:
         """Raises what a status other than success means."""
-        named = f"HTTP {status}"
-        if status in HTTPStatus.__members__.values():
-            named += f" {HTTPStatus(status).phrase}"
-        named = f"{named}: {said}" if said else named
-        if status in ELSEWHERE or 300 <= status < 400 or "insufficient_quota" in said:
-            raise OSError(f"the server at {self.url} answers {named}; check url, model and key")
-        if status in OVERLOADED or status >= 500 or status < 200:
+        status, said = response.status_code, self._plain(body)
+        named = f"HTTP {status} {self._plain(response.reason or '')}".rstrip() + (f": {said}" if said else "")
+        if status in ELSEWHERE or 300 <= status < 400 or b"insufficient_quota" in body:
+            where = f" (it is at {self._plain(response.headers['Location'])})" if response.is_redirect else ""
+            raise OSError(f"the server at {self.url} answers {named}{where}; check url, model and key")
+        if status in OVERLOADED or status >= 500:
+            retry_after = response.headers.get("Retry-After", "")
             wait_s = min(float(retry_after), LONGEST_WAIT_S) if retry_after.isdecimal() else None
             raise _Again(Unspoken(f"the server answered {named}"), wait_s)
         raise ValueError(f"the server refuses the request: {named}")
 
-    def _plain(self, said: bytes | str, response: requests.Response | None = None) -> str:
-        """A server's words on one line, cut, and without the key. A redirection's are where it points to."""
+    def _plain(self, said: bytes | str) -> str:
+        """A server's words on one line, cut, and without the key."""
         text = said if isinstance(said, str) else said[:ROOM].decode(errors="replace")
-        if response is not None and response.is_redirect:
-            text = f"it is at {response.headers['Location']}"
         if self._key:
             text = text.replace(self._key, "***")
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:EXCERPT]
@@ -209,9 +203,7 @@ def is_text(content_type: str, body: bytes) -> bool:
 def answering(url: str) -> str:
     """What a server answers to a GET within 2 s: any status will do; empty when it does not."""
     try:
-        with requests.get(
-            url, timeout=ANSWERING_S, stream=True, allow_redirects=False, auth=_Bearer("")
-        ) as response:
+        with requests.get(url, timeout=ANSWERING_S, stream=True, allow_redirects=False, auth=_Bearer("")) as response:
             return f"{url} answers (HTTP {response.status_code})"
     except (requests.RequestException, HTTPError, OSError, ValueError):
         return ""

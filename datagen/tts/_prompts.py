@@ -32,22 +32,26 @@ def check_prompts(voice: Voice) -> None:
             raise ValueError(f"voice {voice.id}: there is no prompt {prompt.path}; correct the voice manifest")
 
 
-@lru_cache(maxsize=KEPT)
 def prompt_wav(prompt: Prompt) -> bytes:
     """A prompt as a WAV file: its own bytes, or made of them (16-bit, same rate) when it is a FLAC file.
 
     ValueError when it is another recording than the manifest names, or one that cannot be used; OSError when it cannot
     be read here.
     """
-    content = Path(prompt.path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != prompt.sha256:
-        raise ValueError(f"prompt {prompt.path} is not the recording of the manifest (sha256); restore it or renew it")
+    return _wav(prompt.path, prompt.sha256)
+
+
+@lru_cache(maxsize=KEPT)
+def _wav(path: str, sha256: str) -> bytes:
+    content = Path(path).read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"prompt {path} is not the recording of the manifest (sha256); restore it or renew it")
     try:
         samples, rate = soundfile.read(BytesIO(content), dtype="int16", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise ValueError(f"prompt {prompt.path} is no sound file: {' '.join(str(error).split())}") from None
+        raise ValueError(f"prompt {path} is no sound file: {' '.join(str(error).split())}") from None
     if rate < MIN_RATE:
-        raise ValueError(f"prompt {prompt.path} has {rate} samples per second; cloning needs {MIN_RATE} or more")
+        raise ValueError(f"prompt {path} has {rate} samples per second; cloning needs {MIN_RATE} or more")
     if content[:4] == b"RIFF":
         return content
     made = BytesIO()

@@ -1,9 +1,9 @@
-"""What engines that speak through an HTTP server have in common: their settings, where the server is, what they need."""
+"""What engines behind an HTTP server have in common: their settings, where the server is, and what they need."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ class ServerConfig(KindConfig):
     """A command that starts such a server."""
 
     model: str = Field(min_length=1)
-    """Name and revision of the model that is served, as declared by whoever runs it: the server may be unable to say."""
+    """Name and revision of the model that is served, as declared by whoever runs it: servers may be unable to say."""
     url: str | None = None
     """``http://host:port``; absent: from the environment variable of the kind."""
     key_env: str | None = None
@@ -50,6 +50,14 @@ class ServerConfig(KindConfig):
     """Before the second attempt; doubled before each further one. A server's own ``Retry-After`` goes first."""
     patience: int = Field(default=40, ge=1)
     """So many requests without a single success in between, and the server is taken to be broken."""
+
+
+def one_value_per_field(own: frozenset[str], seed_field: str | None, extra: Mapping[str, object]) -> None:
+    """Raises ValueError when a further field, or the one for the seed, is one that the engine fills itself."""
+    if seed_field in own:
+        raise ValueError(f"seed_field: {seed_field} is the field of something else")
+    if twice := sorted(name for name in extra if name in own or name == seed_field):
+        raise ValueError(f"extra: {', '.join(twice)} is filled by the engine; remove it")
 
 
 def address(config: ServerConfig) -> str:

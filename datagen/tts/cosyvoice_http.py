@@ -17,7 +17,7 @@ from datagen.core.types import Prompt, Voice
 from datagen.kinds import Need, Speech
 from datagen.tts._clip import from_body, speakable
 from datagen.tts._prompts import check_prompts, prompt_of, prompt_wav
-from datagen.tts._server import SEEDS, ServerConfig, connect, server_needs
+from datagen.tts._server import SEEDS, ServerConfig, connect, one_value_per_field, server_needs
 
 if TYPE_CHECKING:
     from datagen.tts._http import Server
@@ -40,15 +40,12 @@ class Config(ServerConfig):
     prompt_prefix: str = ""
     """Put before the prompt's transcript. CosyVoice3 wants ``You are a helpful assistant.<|endofprompt|>`` there,
     where the server does not add it."""
-    extra: dict[str, str] = {}
+    extra: dict[str, str] = Field(default_factory=dict)
     """Further form fields, such as ``speed: "1.1"``."""
 
     @model_validator(mode="after")
     def _one_value_per_field(self) -> Self:
-        if twice := sorted((FIELDS | {self.seed_field}) & self.extra.keys()):
-            raise ValueError(f"extra: {', '.join(twice)} is filled by the engine; remove it")
-        if self.seed_field in FIELDS:
-            raise ValueError(f"seed_field: {self.seed_field} is the field of something else")
+        one_value_per_field(FIELDS, self.seed_field, self.extra)
         return self
 
 

@@ -1,9 +1,9 @@
 """Any server with OpenAI's ``POST /v1/audio/speech``, with or without cloning.
 
-``form: json`` sends the prompt as ref_audio (a data URL) and ref_text, beside seed: vLLM-Omni and SGLang-Omni, which
-serve CosyVoice3 and others. ``form: multipart`` is Xinference's: the prompt as the file prompt_speech, its transcript and
-the seed in ``kwargs``. A voice without prompts speaks with the server's own voice that ``params.voice`` names; that is
-all OpenAI itself offers, and it takes no seed (``seed_field: null``): a repeat is a new draw.
+``form: json`` sends the prompt as ref_audio (a data URL) and ref_text, and the seed: vLLM-Omni and SGLang-Omni, which
+serve CosyVoice3 and others. ``form: multipart`` is Xinference's: the prompt as the file prompt_speech, its transcript
+and the seed in ``kwargs``. A voice without prompts speaks with the server's own voice that ``params.voice`` names; that
+is all OpenAI itself offers, and it takes no seed (``seed_field: null``): a repeat is then a new draw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datagen.core.types import Prompt, Voice
 from datagen.kinds import Need, Speech
 from datagen.tts._clip import from_body, from_wav, speakable
 from datagen.tts._prompts import check_prompts, prompt_of, prompt_wav
-from datagen.tts._server import SEEDS, ServerConfig, connect, server_needs
+from datagen.tts._server import SEEDS, ServerConfig, connect, one_value_per_field, server_needs
 
 if TYPE_CHECKING:
     from datagen.tts._http import Server
@@ -47,15 +47,12 @@ class Config(ServerConfig):
     """Of ``pcm``, which does not say; a WAV file does."""
     seed_field: str | None = Field(default="seed", min_length=1)
     """Name of the field for the seed; null for servers that take none."""
-    extra: dict[str, str | bool | int | float] = {}
+    extra: dict[str, str | bool | int | float] = Field(default_factory=dict)
     """Further fields, such as ``speed: 1.1`` or ``language: English``."""
 
     @model_validator(mode="after")
     def _one_value_per_field(self) -> Self:
-        if twice := sorted((FIELDS | {self.seed_field}) & self.extra.keys()):
-            raise ValueError(f"extra: {', '.join(twice)} is filled by the engine; remove it")
-        if self.seed_field in FIELDS:
-            raise ValueError(f"seed_field: {self.seed_field} is the field of something else")
+        one_value_per_field(FIELDS, self.seed_field, self.extra)
         return self
 
 
