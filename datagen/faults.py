@@ -30,6 +30,8 @@ def is_fatal(error: BaseException) -> bool:
 
 def told(error: OSError) -> str:
     """The error with its file and its remedy, as far as they are known."""
+    if error.errno is None and error.filename is None:  # a kind's own words, which end with the remedy
+        return " ".join(str(error).split()) or type(error).__name__
     what = error.strerror or str(error) or type(error).__name__
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{what}; {REMEDIES.get(error.errno or 0, 'check the path and the connection')}"

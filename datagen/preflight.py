@@ -12,22 +12,20 @@ from datagen import kinds
 from datagen.blueprint import engines_of
 from datagen.core.types import Dialogue
 from datagen.core.units import to_seconds
+from datagen.estimate import BYTES_PER_SECOND, work_of
 from datagen.kinds import KindConfig, Need
 from datagen.licensing import permitted
 from datagen.recipe import Recipe, language, price_table, voices
-
-BYTES_PER_SECOND = 90_000
-"""Work folder and dataset together: 16-bit utterances, and two FLAC channels, held twice until
-the build is done. 22,860 s of recipes/assistant.yaml: 30 + 2 x 28 kB per second."""
-SECONDS_PER_CONVERSATION = 45
-"""36 in recipes/assistant.yaml; some room above it."""
 
 
 def checks(recipe: Recipe) -> Iterator[Need]:
     """Everything the recipe needs, in the order a build would miss it."""
     yield _try("language", lambda: language(recipe.language).name)
+    seen: list[KindConfig] = []
     for role, family, config in engines_of(recipe):
-        yield from _kind(role, family, config, recipe)
+        if config not in seen:
+            yield from _kind(role, family, config, recipe)
+        seen.append(config)
         if role == "tts":
             yield from _voices(recipe)
     yield _try("licences", lambda: _licences(recipe))
@@ -47,7 +45,7 @@ def _try(name: str, ask: Callable[[], str]) -> Need:
 def _kind(role: str, family: str, config: KindConfig, recipe: Recipe) -> Iterator[Need]:
     """What a kind says it needs; when all of it is here, a try of the thing itself."""
     asked = getattr(kinds.module(family, config.kind), "needs", None)
-    found = [Need(f"{role} {n.name}", n.found, n.remedy) for n in (asked(config) if asked else ())]
+    found = [Need(f"{role}: {n.name}", n.found, n.remedy) for n in (asked(config) if asked else ())]
     yield from found
     if role in TRIED and all(need.found for need in found) and not _elsewhere(family, config):
         yield _try(role, lambda: TRIED[role](recipe))
@@ -97,7 +95,7 @@ def _voices(recipe: Recipe) -> Iterator[Need]:
     absent = [prompt.path for prompt in prompts if not Path(prompt.path).is_file()]
     if prompts:
         found = "" if absent else f"all {len(prompts)} recordings"
-        yield Need("voices prompts", found, f"{len(absent)} of {len(prompts)} are missing; make the manifest again")
+        yield Need("voices: prompts", found, f"{len(absent)} of {len(prompts)} are missing; make the manifest again")
 
 
 def _noise(recipe: Recipe) -> str:
@@ -118,7 +116,7 @@ def _budget(recipe: Recipe) -> str:
 
 
 def _space(recipe: Recipe) -> Need:
-    needed = recipe.conversations * SECONDS_PER_CONVERSATION * BYTES_PER_SECOND
+    needed = work_of(recipe).hours * 3600 * BYTES_PER_SECOND
     free = shutil.disk_usage(".").free
     text = f"about {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free here"
     if free < needed:
@@ -132,7 +130,7 @@ def _workers(recipe: Recipe) -> Iterator[Need]:
     special = sorted(set(chain.from_iterable(getattr(m, "RESOURCES", {}) for m in modules)))
     if "GPU" in special:
         start = "--gpus N on a machine with GPUs, or `dask worker ADDRESS --nthreads 1 --resources GPU=1` per GPU"
-        yield Need("workers GPU", f"to be offered when the run starts: {start}")
+        yield Need("workers: GPU", f"to be offered when the run starts: {start}")
 
 
 TRIED: Mapping[str, Callable[[Recipe], str]] = {"source": _source, "tts": _engine, "noise": _noise}

@@ -7,18 +7,17 @@ engine, ask again, and build when nothing is left.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from datagen.build import Build, Progress, finish, run_stages
 from datagen.core.types import Annotated, Blob
-from datagen.files import Folder
 from datagen.kinds import NotYet
 from datagen.stages import synthesize
 from datagen.stages.inputs import Inputs
 from datagen.tally import Tally
 from datagen.tasks import Executor, Stop, Task, drive
+from datagen.tts import batch
 
 TEXT_STAGES = ("ingest", "write", "annotate")
 
@@ -63,11 +62,7 @@ def write_requests(
                 wanted |= {request["key"]: request for request in missing.requests}
             except ValueError:  # the build will refuse the record and say why
                 continue
-    target, name = Folder(folder), f"todo-{shard:05d}.jsonl"
-    if wanted:
-        target.write(name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in wanted.values()))
-    else:
-        target.remove(name)
+    batch.write_requests(folder, wanted.values(), shard)
     return len(wanted)
 
 

@@ -16,6 +16,9 @@ from typing import Any, Protocol
 
 from datagen.faults import is_fatal
 
+HOPELESS = 8
+"""So many tasks failing in a row, with none that succeeds between them, end the run: a server that is gone would
+otherwise be asked for every shard."""
 RETRIES = 2
 """Times a task is run again after an error that may pass (a lost connection, a worker that died)."""
 
@@ -95,12 +98,12 @@ def drive(
     """Runs all tasks; returns the errors of those that failed for good.
 
     A failed task is run again ``RETRIES`` times; what depends on it is not run, everything else is. A fatal error
-    (the disk is full) ends the run after the running tasks.
+    (the disk is full) ends the run after the running tasks, and so do failures without end.
     """
     queue = _Queue(tasks)
     failures: dict[str, BaseException] = {}
     attempts: dict[str, int] = {}
-    running = 0
+    running = unlucky = 0
     while True:
         while running < executor.window and not stop.asked and (task := queue.pop()):
             executor.submit(task)
@@ -112,9 +115,11 @@ def drive(
         if not isinstance(result, BaseException):
             on_done(task, result)
             queue.finished(task)
+            unlucky = 0
             continue
+        unlucky += 1
         attempts[task.key] = attempts.get(task.key, 0) + 1
-        if is_fatal(result):
+        if is_fatal(result) or unlucky >= HOPELESS:
             failures[task.key] = result
             stop.asked = True
         elif attempts[task.key] > RETRIES:

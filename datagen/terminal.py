@@ -178,9 +178,12 @@ def checks(found: Iterable[Need]) -> bool:
     """Prints a line per need and counts what is missing; whether nothing is."""
     missing = 0
     for item in found:
-        mark = "[green]ok     [/]" if item.found else "[red]missing[/]"
-        console.print(f"{mark}  {item.name:<24} ", end="")
-        say(item.found or item.remedy)
+        if item.found:
+            console.print(f"[green]ok[/]       {item.name:<28} ", end="")
+            say(item.found)
+        else:
+            console.print(f"[red]missing[/]  {item.name}")
+            say(f"         {item.remedy}")
         missing += not item.found
     say(f"\n{missing} missing" if missing else "\neverything is here")
     return not missing

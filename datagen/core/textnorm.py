@@ -69,7 +69,7 @@ _INLINE_CODE = re.compile(r"`[^`\n]*[()\[\]=<>;_/\\$][^`\n]*`")
 _LINKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[^\s\[(（])(?:\[\d{1,3}(?:[,-]\s?\d{1,3})*\])+"), ""),
     (re.compile(rf"\[([^\[\]\n]+)\](?:{_TARGET}|\[\])", re.I), r"\1"),
-    (re.compile(rf"\s*[(（]\s*<?{_ADDRESS}[^\s()<>（）]+>?\s*[)）]", re.I), ""),
+    (re.compile(rf"(?<!\s)\s*[(（]\s*<?{_ADDRESS}[^\s()<>（）]+>?\s*[)）]", re.I), ""),
     (re.compile(r"<a\s[^<>]*>([^<>]*)</a\s*>", re.I), r"\1"),
 )
 """A link is its words; an address in parentheses and the number of a source behind a word are not said."""

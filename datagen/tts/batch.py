@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +29,6 @@ from datagen.tts._clip import from_wav, speakable
 from datagen.tts._prompts import check_prompts, prompt_of
 
 TODO = "todo-*.jsonl"
-PER_FILE = 10_000
 """Lines per file of requests: about three hours of speech at a second each, minutes of a GPU's work."""
 
 
@@ -88,29 +86,24 @@ def request(text: str, voice: Voice, seed: int, config: Config) -> dict[str, str
     }
 
 
-def write_requests(folder: str, lines: Iterable[Mapping[str, str]], per_file: int = PER_FILE) -> list[str]:
-    """Writes what is still to be made as todo-*.jsonl in place of those that are there; returns their paths.
+def write_requests(folder: str, lines: Iterable[Mapping[str, str]], part: int = 0) -> str | None:
+    """Writes what is still to be made of one part of the work as todo-<part>.jsonl, in place of what was; returns its
+    path, None where nothing is left and the file is gone.
 
     Each clip is asked for once, with its path made absolute. Lines of like length stand together, because a batch is
-    padded to its longest. The same lines give the same files, in whatever order they come. ValueError when ``folder``
+    padded to its longest. The same lines give the same file, in whatever order they come. ValueError when ``folder``
     is a URL: the tool writes to paths.
     """
     if "://" in folder:
         raise ValueError(f"path: {folder} is a URL; the tool that makes the clips needs a folder of the file system")
-    if per_file < 1:
-        raise ValueError(f"per_file: {per_file} is not a number of lines; give 1 or more")
-    target = Folder(folder)
+    target, name = Folder(folder), TODO.replace("*", f"{part:05d}")
     unique = {line["key"]: line for line in lines}
+    if not unique:
+        target.remove(name)
+        return None
     ordered = sorted(unique.values(), key=lambda line: (len(line["text"]), line["key"]))
-    written: list[str] = []
-    for start in range(0, len(ordered), per_file):
-        name = TODO.replace("*", f"{len(written):05d}")
-        target.write(name, "".join(_json_line(line, target.url) for line in ordered[start : start + per_file]))
-        written.append(name)
-    for name in target.names():
-        if fnmatchcase(name, TODO) and name not in written:
-            target.remove(name)
-    return [f"{target.url}/{name}" for name in written]
+    target.write(name, "".join(_json_line(line, target.url) for line in ordered))
+    return f"{target.url}/{name}"
 
 
 def _json_line(line: Mapping[str, str], folder: str) -> str:

@@ -34,8 +34,7 @@ _ID = re.compile(r"id(\d{5})")
 _READABLE = (".flac", ".wav")
 _UNREADABLE = (".m4a", ".aac", ".mp4")
 _REMEDY = (
-    "ask for VoxCeleb at https://www.robots.ox.ac.uk/~vgg/data/voxceleb/ or https://mm.kaist.ac.kr/datasets/voxceleb/, "
-    f"unpack it and name the folder in path or {VARIABLE}"
+    "get VoxCeleb (https://mm.kaist.ac.kr/datasets/voxceleb/), unpack it, and name the folder in path or " + VARIABLE
 )
 _CONVERT = "ffmpeg -i 00001.m4a -ac 1 -ar 16000 00001.wav"
 
@@ -53,11 +52,12 @@ class Config(Collection):
     spoken (known for ``en``), empty = everyone. VoxCeleb2 states none: all its people are taken."""
     min_recordings: int = Field(default=3, ge=1)
     licence: str = Field(
-        default="LicenseRef-VoxCeleb (metadata CC-BY-4.0; the audio belongs to the owners of the videos, not licensed)",
+        default="LicenseRef-VoxCeleb (for research; the audio belongs to the owners of the videos, not licensed by them)",
         min_length=1,
     )
     origin: str = Field(default="VoxCeleb, University of Oxford: interviews on YouTube", min_length=1)
     consent: str = Field(default="none: celebrities, recorded from YouTube, who were not asked", min_length=1)
+    """Licence and consent as far as they are known; ``manifests/voices.yaml`` has the details."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import fsspec.registry
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,7 +181,8 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source("voiceassistant", "$VOICEASSISTANT_HOME/data")
     with pytest.raises(ValueError, match=r"^path: .* does not exist; give"):
         source("voiceassistant", tmp_path / "gone")
-    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    monkeypatch.delitem(fsspec.registry._registry, "hf", raising=False)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ValueError, match=r"run: pip install 'duplexkit\[hub\]'$"):
         source("voiceassistant", "hf://datasets/gpt-omni/VoiceAssistant-400K/data")
 

@@ -36,20 +36,19 @@ def ask(speaker: Batch, who: Voice, text: str = TEXT, seed: int = 1) -> dict[str
     return dict(line)
 
 
-def tool(paths: list[str], make_clip: bytes = b"") -> int:
+def tool(path: str | None, make_clip: bytes = b"") -> int:
     """What FlashCosyVoice does: takes the lines that are complete and have a prompt, and writes each one's file."""
     made = 0
-    for path in paths:
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            todo = json.loads(line)
-            assert set(todo) == {"key", "prompt_text", "text", "prompt_wav", "wav"}
-            assert all(isinstance(value, str) and value for value in todo.values())
-            assert Path(todo["prompt_wav"]).is_absolute()
-            assert Path(todo["prompt_wav"]).exists()
-            assert Path(todo["wav"]).is_absolute()
-            Path(todo["wav"]).parent.mkdir(parents=True, exist_ok=True)
-            Path(todo["wav"]).write_bytes(make_clip or wav(pcm(len(todo["text"]) / 20)))
-            made += 1
+    for line in Path(path or "").read_text(encoding="utf-8").splitlines():
+        todo = json.loads(line)
+        assert set(todo) == {"key", "prompt_text", "text", "prompt_wav", "wav"}
+        assert all(isinstance(value, str) and value for value in todo.values())
+        assert Path(todo["prompt_wav"]).is_absolute()
+        assert Path(todo["prompt_wav"]).exists()
+        assert Path(todo["wav"]).is_absolute()
+        Path(todo["wav"]).parent.mkdir(parents=True, exist_ok=True)
+        Path(todo["wav"]).write_bytes(make_clip or wav(pcm(len(todo["text"]) / 20)))
+        made += 1
     return made
 
 
@@ -145,41 +144,39 @@ def test_two_clips_share_a_key_only_when_everything_that_decides_them_is_equal(o
     assert (key(one, "/a") == key(two, "/b")) == (one == two)
 
 
-@given(
-    texts=st.lists(st.text("ab é你", min_size=1, max_size=9).map(lambda s: s + "x"), max_size=25),
-    per_file=st.integers(1, 9),
-)
-def test_requests_are_written_once_each_in_files_of_the_size_asked_for(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], per_file: int
-) -> None:
+@given(texts=st.lists(st.text("ab é你", min_size=1, max_size=9).map(lambda s: s + "x"), min_size=1, max_size=20))
+def test_requests_are_written_once_each(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("b")
     lines = [request(text, voice(PROMPT), 1, CONFIG) for text in texts]
-    paths = write_requests(str(folder), lines, per_file)
-    written = [[json.loads(line) for line in Path(path).read_text("utf-8").splitlines()] for path in paths]
-    assert sorted(line["text"] for part in written for line in part) == sorted(set(texts))
-    assert all(len(part) == per_file for part in written[:-1])
-    assert all(0 < len(part) <= per_file for part in written)
-    assert all(line["wav"] == f"{folder}/wavs/{line['key'][:2]}/{line['key']}.wav" for part in written for line in part)
-    before = [Path(path).read_bytes() for path in paths]
-    assert write_requests(str(folder), lines[::-1] * 2, per_file) == paths
-    assert [Path(path).read_bytes() for path in paths] == before
+    path = write_requests(str(folder), lines)
+    assert path is not None
+    written = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+    assert sorted(line["text"] for line in written) == sorted(set(texts))
+    assert all(line["wav"] == f"{folder}/wavs/{line['key'][:2]}/{line['key']}.wav" for line in written)
+    before = Path(path).read_bytes()
+    assert write_requests(str(folder), lines[::-1] * 2) == path
+    assert Path(path).read_bytes() == before
 
 
-def test_new_requests_take_the_place_of_the_old_and_touch_nothing_else(tmp_path: Path) -> None:
+def test_new_requests_take_the_place_of_the_same_parts_old_ones_alone(tmp_path: Path) -> None:
     lines = [request(f"Text {n}.", voice(PROMPT), 1, CONFIG) for n in range(7)]
     (tmp_path / "todo.txt").write_text("mine")
-    (tmp_path / "wavs").mkdir()
-    assert len(write_requests(str(tmp_path), lines, 2)) == 4
-    (only,) = write_requests(str(tmp_path), lines[:1], 2)
-    assert {path.name for path in tmp_path.iterdir()} == {"todo.txt", "wavs", Path(only).name}
-    assert write_requests(str(tmp_path), []) == []
-    assert not list(tmp_path.glob("todo-*"))
+    other = write_requests(str(tmp_path), lines[4:], 1)
+    assert other is not None
+    kept = Path(other).read_bytes()
+    write_requests(str(tmp_path), lines[:4], 0)
+    write_requests(str(tmp_path), lines[:1], 0)
+    assert len((tmp_path / "todo-00000.jsonl").read_text().splitlines()) == 1
+    assert write_requests(str(tmp_path), [], 0) is None
+    assert {path.name for path in tmp_path.iterdir()} == {"todo.txt", Path(other).name}
+    assert Path(other).read_bytes() == kept
 
 
 def test_a_relative_folder_and_prompt_are_written_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     line = request(TEXT, voice(PROMPT.model_copy(update={"path": "a.wav"})), 1, CONFIG)
-    (path,) = write_requests("out", [line])
+    path = write_requests("out", [line])
+    assert path is not None
     written = json.loads(Path(path).read_text())
     assert written["prompt_wav"] == str(tmp_path / "a.wav")
     assert written["wav"] == str(tmp_path / "out" / line["wav"])
@@ -196,8 +193,6 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path: Path) -> None:
     speaker.check_voice(voice(prompt(tmp_path)))
     with pytest.raises(ValueError, match="is a URL"):
         write_requests("s3://bucket/batch", [])
-    with pytest.raises(ValueError, match="per_file"):
-        write_requests(str(tmp_path), [], 0)
 
 
 def test_identity_and_needs(tmp_path: Path) -> None:

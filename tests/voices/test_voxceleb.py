@@ -152,7 +152,7 @@ def test_tables_as_published_and_as_resaved(text: str) -> None:
 def test_the_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(voxceleb.VARIABLE, raising=False)
     for refused in (make, fingerprint):
-        with pytest.raises(ValueError, match=r"VOXCELEB_HOME is not set; ask for VoxCeleb"):
+        with pytest.raises(ValueError, match=r"VOXCELEB_HOME is not set; get VoxCeleb"):
             refused(Config())
     assert [(n.name, n.found) for n in needs(Config())] == [("VoxCeleb", "")]
     one(tmp_path)
