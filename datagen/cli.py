@@ -84,6 +84,27 @@ def estimate(recipe: RecipeName, set_: Set = [], limit: Limit = None) -> None:  
 
 
 @app.command()
+def voices(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="A kind of datagen/voices: voxceleb or folder.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="The collection.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The voice manifest; its recordings go beside it.")],
+    asr_model: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A faster-whisper model, for recordings without a transcript.")
+    ] = None,
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="A=B", help="A key of the kind's config, such as licence=CC-BY-4.0.")
+    ] = [],  # noqa: B006
+    seed: Annotated[int, typer.Option(help="Decides who is in which split.")] = 1,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Make a voice manifest of a collection of recordings: prompts to clone from, splits without a common speaker."""
+    from datagen import providing
+
+    providing.voices(kind, folder, out, asr_model, set_, seed, workers, scheduler)
+
+
+@app.command()
 def requests(
     recipe: RecipeName,
     out: Out = None,

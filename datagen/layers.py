@@ -16,9 +16,9 @@ def layered(path: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
     ValueError names the file, or the override, and what is wrong with it.
     """
     raw = _raw(Path(path))
-    for override in overrides:
-        _override(raw, override)
-    return _absolute(raw, Path(path).resolve().parent)
+    for text in overrides:
+        override(raw, text)
+    return absolute(raw, Path(path).resolve().parent)
 
 
 def _raw(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _raw(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ValueError(f"{path}: no such recipe; in {path.parent} there are: {', '.join(near) or 'none'}")
     if path.resolve() in seen:
         raise ValueError(f"{path}: base: the file stands above itself; name another base or none")
-    raw = _absolute(load_yaml(path), path.resolve().parent)
+    raw = absolute(load_yaml(path), path.resolve().parent)
     base = raw.pop("base", None)
     if base is None:
         return raw
@@ -48,7 +48,7 @@ def _laid_over(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
+def override(raw: dict[str, Any], text: str) -> None:
     """Applies one ``a.b=c``; list items by number or by kind (``phenomena.pause.per_minute=1``)."""
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
@@ -96,14 +96,14 @@ MAYBE_PATHS = frozenset({"grammar", "model"})
 """Keys whose values are names, or paths when they look like one."""
 
 
-def _absolute(value: Any, folder: Path) -> Any:
+def absolute(value: Any, folder: Path) -> Any:
     """The paths of a recipe with their environment variables filled in, relative ones made absolute."""
     if isinstance(value, list):
-        return [_absolute(item, folder) for item in value]
+        return [absolute(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: _path(item, folder) if isinstance(item, str) and _is_path(key, item) else _absolute(item, folder)
+        key: _path(item, folder) if isinstance(item, str) and _is_path(key, item) else absolute(item, folder)
         for key, item in value.items()
     }
 

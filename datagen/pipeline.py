@@ -109,7 +109,7 @@ def cluster(workers: int, gpus: int, scheduler: str | None, needs: Mapping[str, 
         local = SpecCluster(
             workers=specification(workers, gpus, needs),
             scheduler={"cls": Scheduler, "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}},
-            silence_logs=logging.CRITICAL,
+            silence_logs=logging.CRITICAL,  # type: ignore[arg-type]  (a level, whatever its annotation says)
         )
         with local, Client(local) as client:
             client.wait_for_workers(len(local.worker_spec))

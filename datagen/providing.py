@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
+
+from datagen import casting, kinds
 from datagen import estimate as estimating
 from datagen.blueprint import draw_up
 from datagen.build import Build
 from datagen.files import Folder
+from datagen.kinds import KindConfig
+from datagen.layers import absolute, override
 from datagen.pipeline import cluster
-from datagen.recipe import Recipe, price_table
+from datagen.recipe import Recipe, first_error, price_table
 from datagen.requests import collect
+from datagen.stages import prompts
 from datagen.tasks import Stop
 from datagen.terminal import Bars, console, grid, say
 
@@ -28,6 +38,54 @@ def estimate(recipe: Recipe) -> None:
         for row in rows:
             shown.add_row(*row)
         console.print(shown, markup=False)
+
+
+def voices(
+    kind: str,
+    folder: str,
+    out: str,
+    asr_model: str | None,
+    overrides: list[str],
+    seed: int,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    """Casts a collection and says who was refused."""
+    raw: dict[str, Any] = {"kind": kind, "path": folder}
+    for text in overrides:
+        override(raw, text)
+    config = prompts.Config(collection=_kind("voices", absolute(raw, Path.cwd())), asr=_recogniser(asr_model))
+    for config_of, family in ((config.collection, "voices"), (config.asr, "asr")):
+        for need in kinds.module(family, config_of.kind).needs(config_of) if config_of is not None else ():
+            if not need.found:
+                raise ValueError(f"{need.name}: {need.remedy}")
+    stop = Stop(lambda: say("finishing what is running; Ctrl-C again stops at once"))
+    with (
+        stop.listening(),
+        cluster(workers or os.cpu_count() or 1, 0, scheduler, casting.resources(config)) as executor,
+        stop.minding(),
+        Bars() as bars,
+    ):
+        made = casting.cast(config, out, executor, seed=seed, progress=bars, stop=stop)
+    counts = ", ".join(f"{number} {split}" for split, number in made.counts().items())
+    say(f"{len(made.voices)} voices in {out} ({counts}), {len(made.rejected)} people refused")
+    for reason, number in Counter(re.sub(r"\d+([.,]\d+)?", "N", r["reason"]) for r in made.rejected).most_common(5):
+        say(f"  {number:>6} x {reason}")
+
+
+def _recogniser(model: str | None) -> KindConfig | None:
+    if model is None:
+        return None
+    folder = Path(model).resolve()
+    return _kind("asr", {"kind": "faster_whisper", "model": str(folder), "model_revision": folder.name})
+
+
+def _kind(family: str, raw: dict[str, Any]) -> KindConfig:
+    """A kind's config from the command line; ValueError in one line."""
+    try:
+        return kinds.parse(family, raw)
+    except ValidationError as error:
+        raise ValueError(f"{raw['kind']}: {first_error(error, kinds.module(family, raw['kind']).Config)}") from None
 
 
 def requests(recipe: Recipe, out: str, workers: int | None, scheduler: str | None, update: bool) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from datagen.faults import is_fatal
 
-HOPELESS = 8
-"""So many tasks failing in a row, with none that succeeds between them, end the run: a server that is gone would
+HOPELESS = 12
+"""So many tasks that fail for good, with none that succeeds between them, end the run: a server that is gone would
 otherwise be asked for every shard."""
 RETRIES = 2
 """Times a task is run again after an error that may pass (a lost connection, a worker that died)."""
@@ -117,13 +117,14 @@ def drive(
             queue.finished(task)
             unlucky = 0
             continue
-        unlucky += 1
         attempts[task.key] = attempts.get(task.key, 0) + 1
-        if is_fatal(result) or unlucky >= HOPELESS:
+        if is_fatal(result):
             failures[task.key] = result
             stop.asked = True
         elif attempts[task.key] > RETRIES:
             failures[task.key] = result
+            unlucky += 1
+            stop.asked = stop.asked or unlucky >= HOPELESS
         else:
             queue.push(task)
 

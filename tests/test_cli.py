@@ -140,7 +140,7 @@ def test_a_voice_the_engine_does_not_have_is_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
     said = datagen("check", small)
     assert said.code == 2
-    assert re.search(r"missing  tts +voice en-train-m1: params.variant", said.out)
+    assert re.search(r"missing  tts\n +voice en-train-m1: params.variant", said.out)
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------

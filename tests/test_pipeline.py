@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.pipeline import Cluster, _ready, cluster
-from datagen.tasks import RETRIES, Executor, Inline, Stop, Task, drive
+from datagen.tasks import HOPELESS, RETRIES, Executor, Inline, Stop, Task, drive
 
 
 class Flaky:
@@ -102,6 +102,16 @@ def test_what_can_run_runs_in_order_and_nothing_else(graph: Graph, window: int, 
             assert all(done.index(str(k)) < done.index(str(n)) for k in needs)
     assert executor.most <= window
     assert not stop.asked
+
+
+def test_tasks_that_fail_without_end_end_the_run() -> None:
+    calls = [Flaky(99) for _ in range(40)]
+    done, failures, stop = run([task(f"{n:02d}", call) for n, call in enumerate(calls)])
+    assert (done, len(failures), stop.asked) == ([], HOPELESS, True)
+    assert sum(call.calls for call in calls) == HOPELESS * (RETRIES + 1)
+    some = [Flaky(0 if n % 10 == 9 else 99) for n in range(40)]
+    done, failures, stop = run([task(f"{n:02d}", call) for n, call in enumerate(some)])
+    assert (len(done), len(failures), stop.asked) == (4, 36, False)
 
 
 def test_a_task_may_fail_twice() -> None:

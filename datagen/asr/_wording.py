@@ -64,8 +64,8 @@ def normal_words(text: str, language: str) -> list[str]:
 
     ``language`` is a code such as ``en`` or ``en-GB``. ValueError when the package for number words is missing.
 
-    >>> normal_words("On May 3rd, Twenty-five people -- it's $1,999!", "en")
-    ['on', 'may', '3', '25', 'people', "it's", '1999', 'dollars']
+    >>> normal_words("On May 3rd -- it's $1,999 for Twenty-five!", "en")
+    ['on', 'may', '3', "it's", '1999', 'dollars', 'for', '25']
     """
     plain = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold().translate(_APOSTROPHES)
     plain = _FULL_HOUR.sub("", _ABBREVIATION.sub(lambda found: found[0].replace(".", ""), plain))

@@ -124,7 +124,7 @@ def _words(segments: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
     """Whitespace words with their seconds; a segment without word times shares its own by letters."""
     for segment in segments:
         if segment.words is not None:
-            yield from ((word.word.strip(), word.start, word.end) for word in segment.words)
+            yield from (("".join(word.word.split()), word.start, word.end) for word in segment.words)
             continue
         texts = segment.text.split()
         spans = share(texts, _samples(segment.start), _samples(segment.end))

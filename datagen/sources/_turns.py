@@ -105,7 +105,7 @@ def spoken(turns: Iterable[Said], replace: Iterable[tuple[str, str]] = ()) -> li
 
 
 def count_words(text: str) -> int:
-    """Whitespace words; in scripts without spaces every character counts, as none is said faster than a word."""
+    """Whitespace words; where a script has no spaces, characters, none of which takes longer to say than a word."""
     if text.isascii() or not (together := len(_WRITTEN_TOGETHER.findall(text))):
         return len(text.split())
     return together + sum(any(map(str.isalnum, word)) for word in _WRITTEN_TOGETHER.sub(" ", text).split())

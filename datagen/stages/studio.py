@@ -132,7 +132,7 @@ class Studio:
         return clip
 
     def _made(self, line: Line, record: str, name: str) -> Clip:
-        reason = "no attempt was made"
+        reason, number = "no attempt was made", 0
         for number, voice in enumerate(_castings(line, self.config.acceptance), 1):
             seed = key(self.config.seed, record, name if number == 1 else f"{name}/{number}")
             try:

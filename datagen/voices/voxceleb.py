@@ -52,7 +52,7 @@ class Config(Collection):
     spoken (known for ``en``), empty = everyone. VoxCeleb2 states none: all its people are taken."""
     min_recordings: int = Field(default=3, ge=1)
     licence: str = Field(
-        default="LicenseRef-VoxCeleb (for research; the audio belongs to the owners of the videos, not licensed by them)",
+        default="LicenseRef-VoxCeleb (for research; the audio belongs to the owners of the videos, not licensed)",
         min_length=1,
     )
     origin: str = Field(default="VoxCeleb, University of Oxford: interviews on YouTube", min_length=1)

@@ -72,6 +72,10 @@ def test_words_are_found_where_their_letters_are(
     assert word_spans(frames(emitted), words, ALPHABET) == spans
 
 
+def test_letters_are_spelt_as_the_model_knows_them() -> None:
+    assert Alphabet({"a": 1, "B": 2, "'": 3}, blank=0, delimiter=None).spell("A-b’é") == [1, 2, 3]
+
+
 def test_a_model_without_a_delimiter_needs_none() -> None:
     plain = Alphabet(ALPHABET.labels, blank=0, delimiter=None)
     assert word_spans(frames("-ab--C-"), ["ab", "c"], plain) == {0: (1, 3), 1: (5, 6)}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import fsspec.registry
 import pytest
+from fsspec.registry import _registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -181,7 +181,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source("voiceassistant", "$VOICEASSISTANT_HOME/data")
     with pytest.raises(ValueError, match=r"^path: .* does not exist; give"):
         source("voiceassistant", tmp_path / "gone")
-    monkeypatch.delitem(fsspec.registry._registry, "hf", raising=False)
+    monkeypatch.delitem(_registry, "hf", raising=False)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ValueError, match=r"run: pip install 'duplexkit\[hub\]'$"):
         source("voiceassistant", "hf://datasets/gpt-omni/VoiceAssistant-400K/data")
