@@ -39,9 +39,10 @@ def test_plan_counts_what_it_refuses(datagen: Command, small: Path, tmp_path: Pa
 def test_check_answers_for_every_need(datagen: Command, built: Tiny) -> None:
     said = datagen("check", built.recipe)
     assert said.code == 0
-    lines = [line.split() for line in said.out.splitlines()]
-    assert [line[1] for line in lines] == ["language", "voices", "source", "tts", "noise", "disk", "workers"]
-    assert all(line[0] == "ok" for line in lines)
+    *lines, _, last = said.out.splitlines()
+    roles = ["language", "source:", "source", "tts", "voices", "noise", "licences", "disk", "workers"]
+    assert [line.split()[:2] for line in lines] == [["ok", role] for role in roles]
+    assert last == "everything is here"
 
 
 def test_check_says_what_is_missing_and_how_to_get_it(datagen: Command, small: Path, tmp_path: Path) -> None:
@@ -51,7 +52,8 @@ def test_check_says_what_is_missing_and_how_to_get_it(datagen: Command, small: P
     )
     assert said.code == 2
     missing = [line for line in said.out.splitlines() if line.startswith("missing")]
-    assert [line.split()[1] for line in missing] == ["source", "noise"]
+    assert [line.split()[1] for line in missing] == ["source:", "noise"]
+    assert said.out.endswith("2 missing\n")
     assert "does not exist; give" in said.out
     assert "has no usable file" in said.out
 

@@ -19,7 +19,7 @@ from datagen.kinds import KindConfig, Source, make
 from datagen.stages.inputs import Inputs, Put
 
 NAME = "ingest"
-VERSION = 1
+VERSION = 2
 PART = re.compile(r"-p\d+$")
 
 
