@@ -164,6 +164,8 @@ class Person:
     licence: str
     consent: str
     recordings: tuple[Recording, ...]
+    gender: str = ""
+    """``m`` or ``f``; empty where the collection does not say."""
 
 
 class Voices(Protocol):

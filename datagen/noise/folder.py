@@ -7,7 +7,7 @@ once and reads as far as the first sound in it; samples are decoded when a clip 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -20,7 +20,7 @@ import soundfile
 from fsspec import AbstractFileSystem
 from pydantic import Field
 
-from datagen.kinds import Clip, KindConfig
+from datagen.kinds import Clip, KindConfig, Need
 from datagen.noise._reading import at_16_khz, decode, line, reach
 
 SILENT_RMS = 1e-5
@@ -149,6 +149,16 @@ def _unusable(file: BinaryIO, min_seconds: float) -> str:
         if energy >= enough:
             return ""
     return f"is silent: its RMS is below {SILENT_RMS:g} of full scale"
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """The folder."""
+    try:
+        make(config)
+    except ValueError as error:
+        yield Need("recordings", "", str(error))
+    else:
+        yield Need("recordings", config.path)
 
 
 def make(config: Config) -> Folder:

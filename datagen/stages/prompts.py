@@ -104,7 +104,7 @@ def process(person: Person, config: Config, inputs: Inputs, put: Put) -> CastVoi
         short=config.short,
         tries=config.tries,
     )
-    gender = getattr(person, "gender", "")
+    gender = person.gender
     return CastVoice(
         id=person.id,
         language=person.language,

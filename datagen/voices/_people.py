@@ -33,14 +33,6 @@ class Collection(KindConfig):
 
 
 @dataclass(frozen=True)
-class Speaker(Person):
-    """A person of whom the collection says more."""
-
-    gender: str = ""
-    """``m``, ``f`` or empty where it is not known."""
-
-
-@dataclass(frozen=True)
 class Tree:
     """A folder on any file system."""
 

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from datagen.core.spreading import spread
 from datagen.kinds import Need, Person, Recording
-from datagen.voices._people import Collection, Contents, Roster, Speaker, Tree, reach
+from datagen.voices._people import Collection, Contents, Roster, Tree, reach
 
 SOUNDS = (".flac", ".wav")
 TEXTS = (".normalized.txt", ".txt")
@@ -116,11 +116,11 @@ class Folder:
         except csv.Error as error:
             raise ValueError(f"path: {name} cannot be read as a table: {error}") from None
 
-    def _person(self, id_: str) -> Speaker:
+    def _person(self, id_: str) -> Person:
         config = self.config
         folder = id_.removeprefix(config.prefix)
         told = self._common | self._table(folder)
-        return Speaker(
+        return Person(
             id=id_,
             language=config.language,
             origin=config.origin,

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from datagen.core.spreading import spread
 from datagen.kinds import Need, Person, Recording
-from datagen.voices._people import Collection, Contents, Roster, Speaker, Tree, reach
+from datagen.voices._people import Collection, Contents, Roster, Tree, reach
 
 VARIABLE = "VOXCELEB_HOME"
 NATIONS = {"en": ("USA", "UK", "Canada", "Australia", "Ireland", "New Zealand")}
@@ -127,9 +127,9 @@ class VoxCeleb:
     def _speaks(self, id_: str) -> bool:
         return _plain(self._told.get(id_, _Told()).nationality) in self._nations
 
-    def _person(self, id_: str) -> Speaker:
+    def _person(self, id_: str) -> Person:
         config = self.config
-        return Speaker(
+        return Person(
             id=id_,
             language=config.language,
             origin=config.origin,

@@ -21,6 +21,9 @@ from datagen.core.audio import Pcm
 from datagen.kinds import Heard
 from tests.asr import tiny_whisper
 
+pytest.importorskip("rapidfuzz")
+pytest.importorskip("text_to_num")
+
 
 def config(**changes: object) -> Config:
     fields = {"kind": "faster_whisper", "model": str(tiny_whisper.model()), "model_revision": "tiny", **changes}

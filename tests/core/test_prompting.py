@@ -62,6 +62,7 @@ def test_a_cut_holds_whole_sounds_between_silences(pieces: list[Piece]) -> None:
         assert inside[0][0] - start == pytest.approx(0.1, abs=EDGE_S)
         assert 0.1 - EDGE_S <= end - inside[-1][1] <= 0.35 + EDGE_S
         assert all(start <= a and b <= end for a, b in inside)
+        assert all(a - end >= EDGE_S for a, _ in where if a > end)
         assert len(cut.spans) == len(inside)
 
 
