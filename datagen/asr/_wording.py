@@ -1,7 +1,7 @@
 """Words as they can be compared: what was to be said, what a recogniser wrote down, and what a prompt says.
 
 Number words become digits, not the other way round: a figure has many readings ("1999" is a year, an amount or four
-digits), a reading has one figure. They come from ``text2num``, which knows nine European languages; in others figures
+digits), a reading has one figure. They come from ``text2num``, which knows eight European languages; in others figures
 and number words stay apart.
 """
 

@@ -22,8 +22,8 @@ NOTHING_DB = -120.0
 ACTIVE_DB = 20.0
 """The active level is the mean power of the frames within this of the loudest one: vowels and most consonants."""
 SPEECH_DB = 25.0
-"""A frame less than this below the active level is speech, whatever the noise. Measured on 32 recordings of people:
-speech that a voice activity detector (Silero) finds begins and ends within 110 ms of the first and last such frame."""
+"""A frame less than this below the active level is speech, whatever the noise. In 32 recordings of people what a voice
+activity detector (Silero) takes for speech reaches at most 110 ms beyond the first and the last such frame."""
 SILENCE_DB = 40.0
 """A frame more than this below it is silence: weak fricatives lie above, the floor of a clean clip far below."""
 FLOOR_MARGIN_DB = 10.0
@@ -55,8 +55,8 @@ def active_level(levels: Levels) -> float:
 
 def threshold(levels: Levels) -> float:
     """The level that parts speech from silence at a clip's edges: ``FLOOR_MARGIN_DB`` above the noise floor, but no
-    further below the active level than ``SILENCE_DB`` and no nearer than ``SPEECH_DB``.
-    ValueError for an empty clip."""
+    further below the active level than ``SILENCE_DB`` and no nearer than ``SPEECH_DB``. ValueError for an empty
+    clip."""
     if not levels.size:
         raise ValueError("a clip without samples has no levels")
     active = active_level(levels)

@@ -1,6 +1,7 @@
 """The fake of Gemini as a process of its own, with faults in a fifth of its answers.
 
-``python -m tests.llm.faulty_gemini`` prints its address. GET /stats tells what it was asked and what it delivered, by the key of the request.
+``python -m tests.llm.faulty_gemini`` prints its address. GET /stats tells what it was asked and what it
+delivered, by the key of the request.
 """
 
 from __future__ import annotations

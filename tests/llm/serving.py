@@ -29,8 +29,9 @@ class Response:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     after_s: float = 0.0
-    failure: Literal["", "hang", "drop", "cut"] = ""
-    """hang: never an answer; drop: the connection is reset; cut: half of the answer, then the end."""
+    failure: Literal["", "hang", "drop", "cut", "drip"] = ""
+    """hang: never an answer; drop: the connection is reset; cut: half of the answer, then the end; drip: one byte at a
+    time, each well within any timeout."""
 
 
 @dataclass
@@ -127,6 +128,10 @@ class Server:
                 handler.wfile.write(raw[: len(raw) // 2])
                 handler.close_connection = True
                 return
+            for byte in raw if response.failure == "drip" else b"":
+                handler.wfile.write(bytes([byte]))
+                if self._closing.wait(0.02):
+                    return
             handler.wfile.write(raw)
             handler.wfile.flush()
             if response.status == 200:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -65,8 +65,12 @@ def test_what_may_pass_is_tried_again(server: Gemini, tmp_path: Path, name: str)
     assert len(server.asked) == 15
 
 
-def test_a_request_that_hangs_is_given_up_and_made_again(server: Gemini, tmp_path: Path) -> None:
-    server.talk = lambda body, nth: Response(failure="hang") if nth == 1 else agree(body, nth)
+@pytest.mark.parametrize("failure", ["hang", "drip"])
+def test_a_request_that_takes_too_long_is_made_again(
+    server: Gemini, tmp_path: Path, failure: Literal["hang", "drip"]
+) -> None:
+    slow = Response(b" " * 1000, failure=failure)
+    server.talk = lambda body, nth: slow if nth == 1 else agree(body, nth)
     with answers(tmp_path) as kept:
         assert model(server, timeout_s=0.2).ask(questions(5), read, kept) == numbers(5)
     assert len(server.asked) == 10
@@ -84,6 +88,20 @@ def test_the_server_says_how_long_to_wait(server: Gemini, tmp_path: Path, respon
     with answers(tmp_path) as kept:
         assert model(server, longest_wait_s=1).ask(questions(1), read, kept) == numbers(1)
     assert 0.4 <= times[1] - times[0] < 1
+
+
+def test_a_limit_holds_everybody_back(server: Gemini, tmp_path: Path) -> None:
+    times: dict[int, float] = {}
+
+    def talk(body: dict[str, Any], nth: int) -> Response:
+        times.setdefault(number(body), time.monotonic())
+        return too_many("0.5s") if number(body) < 3 and nth == 1 else agree(body, nth)
+
+    server.talk = talk
+    with answers(tmp_path) as kept:
+        assert model(server, concurrency=1, longest_wait_s=1).ask(questions(5), read, kept) == numbers(5)
+    assert times[2] - times[0] < 0.4, "one refusal holds only its own question back"
+    assert times[3] - times[2] >= 0.5
 
 
 @given(st.integers(1, 2000), st.floats(0, 1e9), st.floats(0.001, 100), st.floats(1, 100))

@@ -12,8 +12,9 @@ import pytest
 from datagen.answers import Budget
 from datagen.core.prices import Prices
 from datagen.faults import BudgetReached
+from datagen.llm._service import Unanswered
 from tests.llm.fake_gemini import MODEL, Gemini, agree, error, model, number
-from tests.llm.questions import Said, numbers, questions, read
+from tests.llm.questions import Said, numbers, question, questions, read
 from tests.llm.serving import Response, answers, wait_until
 
 
@@ -35,6 +36,15 @@ def test_a_question_that_always_fails_is_given_up_alone(server: Gemini, tmp_path
     assert isinstance(found.pop(1), ValueError)
     assert [f.index for f in found if isinstance(f, Said)] == [0, *range(2, 9)]
     assert len(server.asked) == 11
+
+
+def test_answers_in_between_show_that_the_service_is_there(server: Gemini, tmp_path: Path) -> None:
+    server.talk = lambda body, nth: error(500, "INTERNAL") if number(body) % 2 else agree(body, nth)
+    asker = model(server, attempts=1)
+    for n in range(0, 10, 2):
+        with answers(tmp_path) as kept:
+            found = asker.ask([question(n), question(n + 1)], read, kept)
+        assert [type(f) for f in found] == [Said, Unanswered]
 
 
 def test_a_service_that_is_gone_ends_the_call(server: Gemini, tmp_path: Path) -> None:
