@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 recipe ?= assistant
 out    ?= data/$(recipe)
 args   ?=
+EXTRAS := espeak,show
 
 .DEFAULT_GOAL := help
 .PHONY: help dataset plan check report test lint fmt bench golden clean
@@ -16,11 +17,12 @@ help: ## This list
 $(BIN)/.user: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[espeak,show]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 $(BIN)/.dev: $(BIN)/.user
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[espeak,show,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),gemini,openai,http,asr,dev]'
 	@touch $@
 
 dataset: $(BIN)/.user ## Build data/NAME from recipes/NAME.yaml (goes on where it stopped)

@@ -87,7 +87,7 @@ def _voices(recipe: Recipe) -> Iterator[Need]:
     """The manifest, and the recordings it names."""
     listed = _try("voices", lambda: f"{len(voices(recipe))} of language {recipe.language} in {recipe.voices}")
     if not listed.found:
-        collect = "make one with `datagen voices KIND FOLDER --out FILE`, see `datagen voices --help`"
+        collect = f"make one with `datagen voices KIND FOLDER --out {recipe.voices}`, see `datagen voices --help`"
         yield Need(listed.name, "", f"{listed.remedy}; {collect}")
         return
     yield listed
