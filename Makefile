@@ -8,7 +8,7 @@ args   ?=
 EXTRAS := espeak,show
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset plan check report test lint fmt bench golden clean
+.PHONY: help dataset plan check estimate report test lint fmt bench golden clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ plan: $(BIN)/.user ## Timelines and their statistics, without audio
 
 check: $(BIN)/.user ## What the recipe needs, and how to get what is missing
 	@$(BIN)/python -m datagen check recipes/$(recipe).yaml $(args)
+
+estimate: $(BIN)/.user ## What a run would take: money, GPU hours, hours of audio, disk
+	@$(BIN)/python -m datagen estimate recipes/$(recipe).yaml $(args)
 
 report: $(BIN)/.user ## Write the report of a dataset again
 	@$(BIN)/python -m datagen report $(out)

@@ -123,7 +123,8 @@ def specification(workers: int, gpus: int, needs: Mapping[str, float]) -> dict[s
     def process(**more: Any) -> dict[str, Any]:
         return {"cls": Nanny, "options": {"nthreads": 1, "host": "127.0.0.1", "silence_logs": logging.CRITICAL, **more}}
 
-    found = {f"cpu-{number}": process() for number in range(workers)}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if gpus else {}
+    found = {f"cpu-{number}": process(env=hidden) for number in range(workers)}
     for number in range(gpus if GPU in needs else 0):
         own = {"CUDA_VISIBLE_DEVICES": visible_gpu(number)}
         found[f"gpu-{number}"] = process(resources={GPU: needs[GPU]}, env=own)

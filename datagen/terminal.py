@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from datagen.answers import Answers, totals
 from datagen.blueprint import Blueprint, draw_up
 from datagen.build import Build, Interrupted, read_manifest, read_plan, run
 from datagen.core.summary import Summary
@@ -29,6 +30,7 @@ from datagen.kinds import Need
 from datagen.pipeline import cluster
 from datagen.preflight import check_voices
 from datagen.recipe import Recipe, dump
+from datagen.stages.inputs import ANSWERS
 from datagen.store import ShardReport, StageFolder
 from datagen.tasks import Stop
 
@@ -128,6 +130,7 @@ def summary(out: str, manifest: dict[str, Any]) -> None:
     console.print(splits)
     say()
     _rejections(manifest)
+    spent(manifest.get("usage", {}))
     seconds = "  ".join(f"{stage} {s:.1f}" for stage, s in manifest["seconds_per_stage"].items())
     console.print(f"worker seconds: {seconds}", markup=False)
     if "wall_seconds" in manifest:
@@ -135,6 +138,14 @@ def summary(out: str, manifest: dict[str, Any]) -> None:
         say(f"{hours:.2f} hours of conversation in {manifest['wall_seconds']:.0f} s")
     say(f"\nlook and listen: {out}/report.html")
     say(f'load:            datasets.load_dataset("{out}")')
+
+
+def spent(usage: dict[str, dict[str, Any]]) -> None:
+    """What language models answered, and what it cost where a price table is given."""
+    for name, figures in usage.items():
+        cost = f", ${figures['usd']:,.2f}" if "usd" in figures else ""
+        tokens = f"{figures['prompt_tokens']:,} tokens in, {figures['output_tokens']:,} out"
+        say(f"{name}: {figures['answers']:,} answers, {tokens}{cost}")
 
 
 def _rejections(manifest: dict[str, Any]) -> None:
@@ -238,6 +249,7 @@ def status(url: str) -> None:
             table.add_row(stage, done, str(given), str(rejected))
     say(f"recipe {plan_file['recipe']}: not complete")
     console.print(table)
+    spent(totals(Answers(out.sub(f".work/{ANSWERS}")).entries(), None))
     say("run the same build command again to go on")
     return None
 

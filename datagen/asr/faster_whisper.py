@@ -31,6 +31,10 @@ NEEDS = Needs(
 )
 
 
+_SHORTEST = SAMPLE_RATE // 10
+"""Clips are filled up with silence to this: faster-whisper 1.2.1 fails on clips shorter than one of its 20 ms frames."""
+
+
 class Config(KindConfig):
     """Which model, and how it decodes."""
 
@@ -69,9 +73,10 @@ class Whisper:
             raise ValueError(f"language {language!r} is not one this Whisper model hears; there are: {known}")
         if not pcm.size:
             return Heard(())
+        signal = np.pad(from_pcm16(pcm), (0, max(0, _SHORTEST - pcm.size)))
         try:
             segments, _ = self._model.transcribe(
-                from_pcm16(pcm),
+                signal,
                 language=code,
                 beam_size=self._config.beam_size,
                 temperature=0.0,
