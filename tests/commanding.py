@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from datagen import cli, terminal
+from datagen import cli, providing, terminal
 from datagen.tasks import Executor, Inline
 from tests.tiny import dialogue, write_recipe
 
@@ -34,7 +34,8 @@ def datagen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def here(workers: int, gpus: int, scheduler: str | None, needs: dict[str, float]) -> Iterator[Executor]:
         yield Inline()
 
-    monkeypatch.setattr(terminal, "cluster", here)
+    for module in (terminal, providing):
+        monkeypatch.setattr(module, "cluster", here)
 
     def run(*arguments: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["datagen", *map(str, arguments)])

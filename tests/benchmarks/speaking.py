@@ -23,72 +23,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from datagen.core.rng import stream
+from tests.benchmarks.bursts import SOUND, Signal, drawn_fault, speech_like, spoiled
 from tests.helpers import ROOT
-from tests.tts.speech_server import RATE, Asked, Reply, SpeechServer, wav
-
-Signal = npt.NDArray[np.float32]
+from tests.tts.speech_server import Asked, Reply, SpeechServer, wav
 
 TRANSPORT = ("cut", "empty", "odd", "short", "html", "error", "busy", "reset", "reset_inside", "hang")
 """Faults of an answer, which the engines see."""
-SOUND = ("silent", "long", "pause", "noise", "half")
-"""Faults of a clip, which an acceptance test must find: nothing in it, far too long for its text, two seconds of
-silence inside, clipped noise, only half of the words."""
 FLOAT_ONLY = ("nan",)
 """What 16-bit samples cannot hold."""
-WORD_S, GAP_S = 0.34, 0.06
-"""A word with the gap after it: 150 words per minute."""
-SILENCE = 10 ** (-60 / 20)
-"""RMS between words."""
 
 
 def faults(is_float: bool) -> tuple[str, ...]:
     """The kinds of fault that an answer of 16-bit or of float samples can have."""
     return TRANSPORT + SOUND + (FLOAT_ONLY if is_float else ())
-
-
-def speech_like(text: str, rng: np.random.Generator) -> Signal:
-    """Mono samples at RATE: a burst per word, voiced with a moving pitch and a hiss at its start, over faint noise.
-
-    0.4 s per word, 0.15 s of near-silence before and after.
-    """
-    t = np.arange(round(WORD_S * RATE), dtype=np.float32) / np.float32(RATE)
-    envelope, onset = np.sqrt(np.sin(np.pi * t / t[-1]).clip(0)), np.exp(-t / 0.03)
-    edge, gap = (np.zeros(round(seconds * RATE), np.float32) for seconds in (0.15, GAP_S))
-    pitch = rng.uniform(90, 220)
-    pieces = [edge]
-    for _ in range(max(len(text.split()), 1)):
-        cycles = pitch * (t + 0.02 * np.sin(2 * np.pi * rng.uniform(2, 5) * t))
-        hiss = rng.standard_normal(t.size, np.float32) * onset
-        pieces += [0.15 * envelope * (2 * (cycles % 1) - 1 + hiss), gap]
-    signal = np.concatenate([*pieces, edge])
-    return (signal + SILENCE * rng.standard_normal(signal.size, np.float32)).astype(np.float32)
-
-
-def spoiled(signal: Signal, fault: str, rng: np.random.Generator) -> Signal:
-    """The clip with one of the faults of SOUND or FLOAT_ONLY, or with those of TRANSPORT that are lengths."""
-    middle = signal.size // 2
-    match fault:
-        case "silent":
-            return np.zeros_like(signal)
-        case "long":
-            return np.tile(signal, 6)
-        case "pause":
-            return np.concatenate([signal[:middle], np.zeros(2 * RATE, np.float32), signal[middle:]])
-        case "noise":
-            return np.clip(rng.normal(size=signal.size) * 4, -1, 1).astype(np.float32)
-        case "half":
-            return signal[:middle]
-        case "short":
-            return signal[: round(0.03 * RATE)]
-        case "nan":
-            holed = signal.copy()
-            holed[middle] = np.nan
-            return holed
-        case _:
-            return signal
 
 
 def reply(signal: Signal, fault: str, is_float: bool) -> Reply:
@@ -132,8 +81,7 @@ class Speaker:
         with self._lock:
             self._asked[text] += 1
             rng = stream(self._seed, text, f"draw/{self._asked[text]}")
-            kinds = faults(is_float)
-            fault = kinds[rng.integers(len(kinds))] if rng.random() < self._share else "good"
+            fault = drawn_fault(text, self._share, faults(is_float), rng)
             self._counts[fault] += 1
         return reply(spoiled(speech_like(text, rng), fault, rng), fault, is_float)
 

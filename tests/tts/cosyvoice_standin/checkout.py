@@ -8,6 +8,8 @@ words in the text (see ``upstream_cosyvoice``), ways of starting with options:
     stack       old (default): any mask will do; new: a short mask hides the past; hopeless: whatever the mask
     start       fine (default), crash, crash once, hang, full (no GPU memory), missing (a package)
     encoder     llm (default, numpy) or llm_torch (real transformers)
+    faulty      a share: it speaks in bursts (``tests.benchmarks.bursts``), and so many utterances fail as their seeds
+                decide; ``troubles`` counts them
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ import soundfile
 from datagen.core.types import Prompt, Voice
 from datagen.tts import _cosyvoice_needs
 from datagen.tts.cosyvoice2 import Config, CosyVoice2, make
+from tests.benchmarks import bursts
 
 HERE = Path(__file__).parent
 COMMIT = "ace7c47" + "0" * 33
@@ -38,6 +42,7 @@ def checkout(folder: Path, **options: str) -> Path:
         target = home / "cosyvoice" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / f"upstream_{name}.py", target)
+    shutil.copy(bursts.__file__, home / "cosyvoice" / "utils")
     for package in (home / "cosyvoice", *(home / "cosyvoice" / name for name in ("cli", "utils", "llm"))):
         (package / "__init__.py").touch()
     matcha = home / "third_party" / "Matcha-TTS" / "matcha"
@@ -73,6 +78,11 @@ def log(folder: Path) -> list[dict[str, Any]]:
     """What the stand-in was asked, oldest first, over all its processes."""
     path = folder / "log.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def troubles(folder: Path) -> Counter[str]:
+    """What went wrong with the utterances of a ``faulty`` stand-in; ``good`` where nothing did."""
+    return Counter(line["trouble"] for line in log(folder) if "trouble" in line)
 
 
 def prompt(

@@ -4,6 +4,9 @@ raise, illegal (a GPU error), late (the thread of the language model dies after 
 exception), early (it dies before the first: another exception follows), nothing (no audio at all), broken (not a
 number), short (10 ms), stereo, hang, die (the process ends), kill (it is killed), spawn (as hang, with a child of its
 own), print (to standard output).
+
+With the option ``faulty``, a share, the seed alone decides what goes wrong, whatever the text, and the sound is that of
+``bursts``.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ import numpy as np
 logging.basicConfig(level=logging.DEBUG)
 HOME = Path(__file__).parents[2]
 OPTIONS = json.loads((HOME / "standin.json").read_text())
+BURSTS = importlib.import_module("cosyvoice.utils.bursts")
+TROUBLES = ("raise", "late", "early", "nothing", "broken", "short", "die", *BURSTS.SOUND)
+"""What the seed draws from, each as often as any other, and ``hang`` a quarter as often: it costs a time limit."""
 importlib.import_module("matcha")
 
 
@@ -40,38 +46,37 @@ class Model:
         self.llm_end_dict: dict[str, bool] = {}
         self.hift_cache_dict: dict[str, Any] = {}
 
-    def tts(self, text: str, features: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def tts(self, text: str, features: dict[str, Any], trouble: str) -> Iterator[dict[str, Any]]:
         name = str(uuid.uuid4())
         self.tts_speech_token_dict[name], self.llm_end_dict[name], self.hift_cache_dict[name] = [], False, None
-        thread = threading.Thread(target=self._tokens, args=(text, name))
+        thread = threading.Thread(target=self._tokens, args=(text, name, trouble))
         thread.start()
         thread.join()
-        yield {"tts_speech": Tensor(self._wave(text, self.tts_speech_token_dict[name], features))}
+        wave = self._wave(text, self.tts_speech_token_dict[name], features, trouble)
+        yield {"tts_speech": Tensor(_damaged(wave, trouble))}
         for kept in (self.tts_speech_token_dict, self.llm_end_dict, self.hift_cache_dict):
             kept.pop(name)
 
-    def _tokens(self, text: str, name: str) -> None:
+    def _tokens(self, text: str, name: str, trouble: str) -> None:
         for token in self.llm.inference(text):
-            if "early" in text:
+            if "early" in trouble:
                 raise RuntimeError("mat1 and mat2 must have the same dtype")
             self.tts_speech_token_dict[name].append(token)
-            if "late" in text:
+            if "late" in trouble:
                 raise TypeError("'DynamicCache' object is not subscriptable")
         self.llm_end_dict[name] = True
 
-    def _wave(self, text: str, tokens: list[int], features: dict[str, Any]) -> Any:
+    def _wave(self, text: str, tokens: list[int], features: dict[str, Any], trouble: str) -> Any:
         if not tokens:
             raise RuntimeError("Kernel size can't be greater than actual input size")
-        if "illegal" in text:
+        if "illegal" in trouble:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if "faulty" in OPTIONS:
+            wave = _bursts(text, trouble)
+            return wave[:, :960] if trouble == "late" else wave
         frequency = np.repeat(np.array(tokens) / 6561 + features["embedding"], 960)
         loudness = 0.1 + features["speech_feat"] + features["prompt_text"].mean() / 1000
-        wave = (loudness * np.sin(np.cumsum(frequency))).astype(np.float32)[None]
-        if "broken" in text:
-            wave[0, 5] = np.nan
-        if "stereo" in text:
-            wave = np.repeat(wave, 2, axis=0)
-        return np.clip(wave[:, :240] if "short" in text else wave, -0.99, 0.99)
+        return (loudness * np.sin(np.cumsum(frequency))).astype(np.float32)[None]
 
 
 class Tensor:
@@ -115,16 +120,17 @@ class Base:
     def _say(
         self, text: str, prompt_text: str, prompt: Any, spk_id: str, stream: bool, speed: float, text_frontend: bool
     ) -> Iterator[dict[str, Any]]:
+        trouble = _trouble(text)
         leaked = len(self.model.tts_speech_token_dict)
         speakers = sorted(self.frontend.spk2info)
         flags: dict[str, Any] = {"stream": stream, "speed": speed, "text_frontend": text_frontend}
         tqdm, threads = os.environ.get("TQDM_DISABLE"), os.environ.get("OMP_NUM_THREADS")
         flags |= {"logs": logging.getLogger().level, "imports_from_here": "" in sys.path}
-        _write({"said": text, "leaked": leaked, "speakers": speakers, **flags, "tqdm": tqdm, "threads": threads})
-        _misbehave(text)
+        _write({"said": text, "leaked": leaked, "speakers": speakers, **flags, "tqdm": tqdm, "threads": threads, "trouble": trouble})
+        _misbehave(trouble)
         features = self.frontend.spk2info[spk_id] if spk_id else self.frontend.frontend_zero_shot(prompt_text, prompt)
-        if "nothing" not in text:
-            yield from self.model.tts(text, features)
+        if "nothing" not in trouble:
+            yield from self.model.tts(text, features, trouble)
 
 
 class WithPath(Base):
@@ -186,19 +192,48 @@ def _begin() -> None:
         importlib.import_module("hyperpyyaml_of_nobody")
 
 
-def _misbehave(text: str) -> None:
-    if "raise" in text:
+def _trouble(text: str) -> str:
+    """The faults of this utterance by name: words of the text, or what the seed draws."""
+    if "faulty" not in OPTIONS:
+        return text
+    kinds = (*TROUBLES * 4, "hang")
+    return BURSTS.drawn_fault(text, float(OPTIONS["faulty"]), kinds, _generator())
+
+
+def _generator() -> np.random.Generator:
+    """Random numbers that depend on the global ones, which the seed has set."""
+    return np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002  (global, like the original)
+
+
+def _bursts(text: str, trouble: str) -> Any:
+    """Bursts for words, spoiled where the trouble is one of sound: [1, samples]."""
+    rng = _generator()
+    clip = BURSTS.speech_like(text, rng)
+    return (BURSTS.spoiled(clip, trouble, rng) if trouble in BURSTS.SOUND else clip)[None]
+
+
+def _damaged(wave: Any, trouble: str) -> Any:
+    """Sound as no model should give it, held at the level where the original holds it."""
+    if "broken" in trouble:
+        wave[0, 5] = np.nan
+    if "stereo" in trouble:
+        wave = np.repeat(wave, 2, axis=0)
+    return np.clip(wave[:, :240] if "short" in trouble else wave, -0.99, 0.99)
+
+
+def _misbehave(trouble: str) -> None:
+    if "raise" in trouble:
         raise RuntimeError("an error\nof two lines")
-    if "print" in text:
+    if "print" in trouble:
         print("a library prints", flush=True)
         os.write(1, b"and native code too\n" * 1000)
-    if "spawn" in text:
+    if "spawn" in trouble:
         _write({"spawned": subprocess.Popen(["sleep", "60"]).pid})
-    if "hang" in text or "spawn" in text:
+    if "hang" in trouble or "spawn" in trouble:
         time.sleep(60)
-    if "die" in text:
+    if "die" in trouble:
         os._exit(3)
-    if "kill" in text:
+    if "kill" in trouble:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
