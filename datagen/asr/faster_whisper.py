@@ -1,12 +1,12 @@
 """Whisper by CTranslate2 (the package faster-whisper): a recogniser, and an aligner by what it recognises.
 
-The model is a local folder; nothing is ever downloaded. Decoding is greedy or a beam at temperature 0 without fallbacks
-and without memory of earlier windows, so the same samples give the same words. RelayS2S judges with ``medium.en``.
+The model is a local folder; nothing is ever downloaded. Every window of at most 30 s is decoded once and by itself, at
+temperature 0, so the same samples give the same words. RelayS2S judges with ``medium.en``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,8 @@ from pydantic import Field
 
 from datagen.asr._matching import matched
 from datagen.asr._needs import Needs, installed, load, one_line
-from datagen.core.audio import from_pcm16
+from datagen.core.audio import Pcm, from_pcm16
+from datagen.core.trimming import FRAME, frame_levels
 from datagen.core.units import SAMPLE_RATE
 from datagen.core.words import Span, share
 from datagen.kinds import Heard, KindConfig, Need
@@ -31,8 +32,9 @@ NEEDS = Needs(
 )
 
 
-_SHORTEST = SAMPLE_RATE // 10
-"""Clips are filled up with silence to this: faster-whisper 1.2.1 fails on clips shorter than one of its 20 ms frames."""
+_WINDOW = 30 * SAMPLE_RATE
+"""Samples Whisper hears at a time."""
+_QUIET_FRAMES = 20
 
 
 class Config(KindConfig):
@@ -58,9 +60,10 @@ class Config(KindConfig):
 class Whisper:
     """The recogniser and aligner (see ``datagen.kinds``). Safe in threads."""
 
-    def __init__(self, config: Config, model: Any) -> None:
+    def __init__(self, config: Config, model: Any, pipeline: Callable[[Any], Any]) -> None:
         self._config = config
         self._model = model
+        self._pipeline = pipeline
 
     def transcribe(self, pcm: npt.NDArray[np.int16], language: str) -> Heard:
         """The words heard, inside the clip and in order; none in an empty clip.
@@ -71,17 +74,18 @@ class Whisper:
         if code not in self._model.supported_languages:
             known = ", ".join(self._model.supported_languages)
             raise ValueError(f"language {language!r} is not one this Whisper model hears; there are: {known}")
-        if not pcm.size:
-            return Heard(())
-        signal = np.pad(from_pcm16(pcm), (0, max(0, _SHORTEST - pcm.size)))
         try:
-            segments, _ = self._model.transcribe(
-                signal,
+            # Its state lasts for a call; the model's own `transcribe` would hear the silence after the last word as a
+            # window of its own, in which Whisper imagines words, and which 1.2.1 cannot take when it lasts 10 ms.
+            segments, _ = self._pipeline(self._model).transcribe(
+                from_pcm16(pcm),
                 language=code,
                 beam_size=self._config.beam_size,
                 temperature=0.0,
-                condition_on_previous_text=False,
                 vad_filter=False,
+                clip_timestamps=[{"start": a / SAMPLE_RATE, "end": b / SAMPLE_RATE} for a, b in _windows(pcm)],
+                batch_size=1,
+                without_timestamps=True,
                 word_timestamps=self._config.word_times,
             )
             return Heard(tuple(_rising(_words(segments), pcm.size)))
@@ -112,7 +116,7 @@ def make(config: Config) -> Whisper:
         raise ValueError(
             f"model: {folder} wants {model.model.n_mels} mel bands, not {mels}; put its preprocessor_config.json there"
         )
-    return Whisper(config, model)
+    return Whisper(config, model, package.BatchedInferencePipeline)
 
 
 def revision(config: Config) -> str:
@@ -123,6 +127,18 @@ def revision(config: Config) -> str:
 def needs(config: Config) -> Iterator[Need]:
     """The packages and the model."""
     return NEEDS.unmet(config.model)
+
+
+def _windows(pcm: Pcm) -> Iterator[Span]:
+    """The clip in windows that Whisper can hear, parted in the quietest 200 ms of the second half of each."""
+    start = 0
+    while pcm.size - start > _WINDOW:
+        powers = 10 ** (frame_levels(pcm[start + _WINDOW // 2 : start + _WINDOW]) / 10)
+        quiet = np.convolve(powers, np.ones(_QUIET_FRAMES), "valid").argmin() + _QUIET_FRAMES // 2
+        stop = start + _WINDOW // 2 + int(quiet) * FRAME
+        yield start, stop
+        start = stop
+    yield start, pcm.size
 
 
 def _words(segments: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
@@ -138,7 +154,7 @@ def _words(segments: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
 
 def _rising(words: Iterable[tuple[str, float, float]], size: int) -> Iterator[tuple[str, int, int]]:
     """The words in samples, moved so that they lie in the clip and none begins before the last has ended: Whisper may
-    place words of a 30 s window after the clip, and segments may overlap."""
+    place words in the silence that fills up its window, and windows may overlap by a rounding."""
     reached = 0
     for text, start, end in words:
         first = min(max(_samples(start), reached), size)

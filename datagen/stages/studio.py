@@ -8,13 +8,14 @@ verified clips per voice and text, which many conversations share.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import Field
 
+from datagen.asr._matching import matched
 from datagen.asr._wording import normal_words
 from datagen.core import acceptance
 from datagen.core.acceptance import Acceptance
@@ -25,7 +26,7 @@ from datagen.core.units import from_ms
 from datagen.core.words import fill_word_times
 from datagen.files import Folder
 from datagen.identity import digest
-from datagen.kinds import Aligner, Engine, Recogniser, Speech, Unspoken, make
+from datagen.kinds import Aligner, Engine, Heard, Recogniser, Speech, Unspoken, make
 from datagen.stages.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -88,13 +89,11 @@ class Studio:
     @classmethod
     def of(cls, config: Config, inputs: Inputs) -> Self:
         """The studio of a stage's config."""
-        recogniser = make("asr", config.asr) if config.asr is not None else None
-        aligner = make("asr", config.aligner) if config.aligner is not None else recogniser
         return cls(
             config=config,
             engine=make("tts", config.tts),
-            recogniser=recogniser,
-            aligner=aligner if hasattr(aligner, "align") else None,
+            recogniser=make("asr", config.asr) if config.asr is not None else None,
+            aligner=make("asr", config.aligner) if config.aligner is not None else None,
             shelf=inputs.beside("bank"),
         )
 
@@ -148,25 +147,28 @@ class Studio:
         pcm = speech.pcm if speech.words is not None else _trimmed(speech.pcm, rules)
         if found := acceptance.faults(pcm, line.text, rules, heard=self.recogniser is not None):
             raise Unspoken("; ".join(found))
-        wer = self._heard(line, voice, pcm) if self.recogniser is not None else None
-        if speech.words is not None:
-            return Clip(pcm, speech.words, number, wer)
-        return Clip(pcm, self._timed(pcm, words), number, wer)
+        heard = None if self.recogniser is None else self.recogniser.transcribe(pcm, self.config.language)
+        wer = None if heard is None else self._compared(line, voice, heard)
+        times = speech.words if speech.words is not None else self._timed(pcm, words, heard)
+        return Clip(pcm, times, number, wer)
 
-    def _heard(self, line: Line, voice: Voice, pcm: Pcm) -> float:
+    def _compared(self, line: Line, voice: Voice, heard: Heard) -> float:
         """Word errors per word; Unspoken when there are too many."""
-        assert self.recogniser is not None
-        heard = self.recogniser.transcribe(pcm, self.config.language).text
         prompt = voice.prompts[0].text if voice.prompts else ""
-        said, there, before = (normal_words(text, self.config.language) for text in (line.text, heard, prompt))
+        said, there, before = (normal_words(text, self.config.language) for text in (line.text, heard.text, prompt))
         found = acceptance.hearing(said, there, before, self.config.acceptance)
         if found.faults:
             raise Unspoken("; ".join(found.faults))
         return round(found.wer, 4)
 
-    def _timed(self, pcm: Pcm, words: Sequence[str]) -> tuple[Word, ...]:
-        """Word times by the aligner, or estimated by letter count and marked as such."""
-        known = self.aligner.align(pcm, words, self.config.language) if self.aligner is not None else {}
+    def _timed(self, pcm: Pcm, words: Sequence[str], heard: Heard | None) -> tuple[Word, ...]:
+        """Word times by the aligner, else by what was heard, else estimated by letter count; what is not known is marked
+        as estimated."""
+        known: Mapping[int, tuple[int, int]] = {}
+        if self.aligner is not None:
+            known = self.aligner.align(pcm, words, self.config.language)
+        elif heard is not None:
+            known = matched(words, heard, self.config.language)
         return fill_word_times(words, known, 0, pcm.size)
 
 

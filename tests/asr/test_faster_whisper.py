@@ -145,17 +145,34 @@ def test_a_failing_device_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch)
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA failed with error\nout of memory")
 
-    monkeypatch.setattr(loaded._model, "transcribe", fail)
+    monkeypatch.setattr(loaded._model, "encode", fail)
     with pytest.raises(OSError, match="failed: CUDA failed with error out of memory"):
         loaded.transcribe(clip(1), "en")
 
 
-def test_without_word_times_a_segments_time_is_shared() -> None:
+def test_without_word_times_the_same_words_share_the_time_of_the_clip() -> None:
     plain = faster_whisper.make(config(word_times=False))
     heard = [plain.transcribe(clip(n), "en") for n in range(6)]
-    for one in heard:
+    for n, one in enumerate(heard):
         check(one, 24_000)
+        assert one.text == whisper().transcribe(clip(n), "en").text
     assert any(one.words for one in heard)
+
+
+@given(st.lists(st.integers(1, 1600), max_size=4))
+@settings(max_examples=20)
+def test_windows_part_a_clip_where_it_is_quiet(seconds_apart: list[int]) -> None:
+    """A clip of full noise with gaps of 0.4 s."""
+    pcm = clip(0, 16_000 * 100).astype(np.int16) | 1024
+    starts = [at * 1000 for at in seconds_apart]
+    for at in starts:
+        pcm[at : at + 6400] = 0
+    windows = list(faster_whisper._windows(pcm))
+    assert [0, *(stop for _, stop in windows)] == [*(start for start, _ in windows), pcm.size]
+    assert all(0 < stop - start <= 480_000 for start, stop in windows)
+    for start, stop in windows[:-1]:
+        reachable = [at for at in starts if start + 240_000 <= at <= start + 480_000 - 6400]
+        assert not reachable or any(at <= stop <= at + 6400 for at in starts)
 
 
 def test_what_was_heard_is_aligned_where_it_was_heard() -> None:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks import jobs, rendering
+from tests.benchmarks import clips, jobs, rendering
 from tests.benchmarks.result import Result
 
 RECIPE = "recipes/assistant.yaml"
@@ -24,6 +24,7 @@ def main() -> int:
             "memory": jobs.memory,
             "failures": jobs.conservation,
             "real": jobs.real_input,
+            "clips": clips.all_routes,
         }.items():
             if wanted and name not in wanted:
                 continue

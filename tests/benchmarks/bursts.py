@@ -31,7 +31,7 @@ HOPELESS = "squirrelled"
 def drawn_fault(text: str, share: float, kinds: Sequence[str], rng: np.random.Generator) -> str:
     """One of the kinds of fault, each as often as any other, in ``share`` of the cases; else ``good``."""
     is_good = rng.random() >= share
-    return "good" if is_good and HOPELESS not in text else kinds[rng.integers(len(kinds))]
+    return "good" if is_good and HOPELESS not in text else kinds[int(rng.integers(len(kinds)))]
 
 
 def speech_like(text: str, rng: np.random.Generator) -> Signal:

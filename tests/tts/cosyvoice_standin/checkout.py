@@ -32,6 +32,9 @@ from tests.benchmarks import bursts
 
 HERE = Path(__file__).parent
 COMMIT = "ace7c47" + "0" * 33
+TROUBLES = ("raise", "late", "early", "nothing", "broken", "short", "die", "hang", *bursts.SOUND)
+"""What goes wrong with a ``faulty`` stand-in, each as often as any other, but ``hang``, which costs a time limit, a
+quarter as often."""
 LAYOUT = {"cosyvoice": "cli/cosyvoice.py", "frontend": "cli/frontend.py", "common": "utils/common.py"}
 
 
@@ -48,7 +51,8 @@ def checkout(folder: Path, **options: str) -> Path:
     matcha = home / "third_party" / "Matcha-TTS" / "matcha"
     matcha.mkdir(parents=True)
     (matcha / "__init__.py").touch()
-    (home / "standin.json").write_text(json.dumps(options | {"log": str(folder / "log.jsonl")}))
+    given = {"log": str(folder / "log.jsonl"), "troubles": [kind for kind in TROUBLES * 4 if kind != "hang"] + ["hang"]}
+    (home / "standin.json").write_text(json.dumps(options | given))
     (home / "REVISION").write_text(COMMIT + "\n")
     return home
 

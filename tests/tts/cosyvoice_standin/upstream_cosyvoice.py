@@ -31,8 +31,6 @@ logging.basicConfig(level=logging.DEBUG)
 HOME = Path(__file__).parents[2]
 OPTIONS = json.loads((HOME / "standin.json").read_text())
 BURSTS = importlib.import_module("cosyvoice.utils.bursts")
-TROUBLES = ("raise", "late", "early", "nothing", "broken", "short", "die", *BURSTS.SOUND)
-"""What the seed draws from, each as often as any other, and ``hang`` a quarter as often: it costs a time limit."""
 importlib.import_module("matcha")
 
 
@@ -126,7 +124,17 @@ class Base:
         flags: dict[str, Any] = {"stream": stream, "speed": speed, "text_frontend": text_frontend}
         tqdm, threads = os.environ.get("TQDM_DISABLE"), os.environ.get("OMP_NUM_THREADS")
         flags |= {"logs": logging.getLogger().level, "imports_from_here": "" in sys.path}
-        _write({"said": text, "leaked": leaked, "speakers": speakers, **flags, "tqdm": tqdm, "threads": threads, "trouble": trouble})
+        _write(
+            {
+                "said": text,
+                "leaked": leaked,
+                "speakers": speakers,
+                **flags,
+                "tqdm": tqdm,
+                "threads": threads,
+                "trouble": trouble,
+            }
+        )
         _misbehave(trouble)
         features = self.frontend.spk2info[spk_id] if spk_id else self.frontend.frontend_zero_shot(prompt_text, prompt)
         if "nothing" not in trouble:
@@ -196,8 +204,7 @@ def _trouble(text: str) -> str:
     """The faults of this utterance by name: words of the text, or what the seed draws."""
     if "faulty" not in OPTIONS:
         return text
-    kinds = (*TROUBLES * 4, "hang")
-    return BURSTS.drawn_fault(text, float(OPTIONS["faulty"]), kinds, _generator())
+    return BURSTS.drawn_fault(text, float(OPTIONS["faulty"]), OPTIONS["troubles"], _generator())
 
 
 def _generator() -> np.random.Generator:
