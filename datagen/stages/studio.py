@@ -162,8 +162,7 @@ class Studio:
         return round(found.wer, 4)
 
     def _timed(self, pcm: Pcm, words: Sequence[str], heard: Heard | None) -> tuple[Word, ...]:
-        """Word times by the aligner, else by what was heard, else estimated by letter count; what is not known is marked
-        as estimated."""
+        """Word times by the aligner, else by what was heard; those of the other words are estimated and marked."""
         known: Mapping[int, tuple[int, int]] = {}
         if self.aligner is not None:
             known = self.aligner.align(pcm, words, self.config.language)

@@ -125,6 +125,20 @@ def test_other_words_are_refused_and_the_right_ones_are_counted(tmp_path: Path) 
         leaked.clip(line(of=voice(prompts=(4.0,))))
 
 
+class Hears:
+    """A recogniser that hears the text, and its first two words where they are."""
+
+    def transcribe(self, pcm: np.ndarray, language: str) -> Heard:
+        first, second, *others = TEXT.split()
+        return Heard(((first, 1000, 3000), (second, 3000, 6000), *((word, 6000, 6000) for word in others)))
+
+
+def test_what_was_heard_gives_the_words_their_times(tmp_path: Path) -> None:
+    clip = studio(Buzzer(), tmp_path, Hears(), acceptance=RULES).clip(line())
+    assert [(w.start, w.end, w.estimated) for w in clip.words[:2]] == [(1000, 3000, False), (3000, 6000, False)]
+    assert not any(w.estimated for w in clip.words)
+
+
 class TwoWords:
     """An aligner that finds the first two words."""
 
