@@ -208,5 +208,5 @@ class _Call:
         whole = {"kind": self._config.kind, "model": self._config.model, "seed": ask.seed, "body": body}
         text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         prompt = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")) // BYTES_PER_TOKEN + 1
-        most = Usage(prompt_tokens=prompt, output_tokens=ask.max_output_tokens)
+        most = Usage(prompt_tokens=prompt, output_tokens=ask.max_output_tokens + self._config.thinking_room)
         return Request(hashlib.sha256(text.encode()).hexdigest(), ask.purpose, body, most)

@@ -59,6 +59,9 @@ class Service(KindConfig):
     """Whether an ask's temperature is sent; some models refuse the field."""
     send_seed: bool = True
     """Whether an ask's seed is sent. It counts as a part of the request either way."""
+    thinking_room: int = Field(default=0, ge=0, le=2**17)
+    """Tokens allowed on top of an ask's own limit: a model that thinks first spends of the same limit, while an ask
+    states how long its answer may be."""
     concurrency: int = Field(default=16, ge=1, le=1000)
     """Requests of one task on their way at the same time."""
     timeout_s: float = Field(default=120, gt=0)

@@ -1,6 +1,6 @@
 """Gemini through Google's google-genai: one request per question, or a whole shard as one batch job at half the price.
 
-The key is read from GEMINI_API_KEY (``key_env``), else from GOOGLE_API_KEY.
+The key is read from GEMINI_API_KEY, else from GOOGLE_API_KEY, or from the variable that ``key_env`` names.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from datagen.llm._service import (
 
 RESOURCES = {"API": 1}
 PACKAGE = "google-genai"
+KEY_ENV = "GEMINI_API_KEY"
 WHERE = "get one at https://aistudio.google.com/apikey"
 
 
@@ -50,8 +51,9 @@ class Config(Service):
 
     kind: Literal["gemini"] = "gemini"
     model: str = Field(default="gemini-3.8-flash", min_length=1)
-    key_env: str = Field(default="GEMINI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
+    key_env: str = Field(default=KEY_ENV, pattern=r"^[A-Z][A-Z0-9_]*$")
     send_temperature: bool = False
+    thinking_room: int = Field(default=8192, ge=0, le=2**17)
     thinking_level: Literal["minimal", "low", "medium", "high"] | None = None
     """How much a model from Gemini 3 on thinks before it answers; None = its own default. Thoughts cost like output."""
     thinking_budget: int | None = Field(default=None, ge=-1)
@@ -68,8 +70,8 @@ class Config(Service):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Environment variables that may hold the key."""
-        return tuple(dict.fromkeys((self.key_env, "GOOGLE_API_KEY")))
+        """Environment variables that may hold the key; a variable of one's own has no second."""
+        return (KEY_ENV, "GOOGLE_API_KEY") if self.key_env == KEY_ENV else (self.key_env,)
 
 
 class Wire:
@@ -84,7 +86,7 @@ class Wire:
         generation: dict[str, Any] = {
             "responseMimeType": "application/json",
             "responseJsonSchema": ask.answer_schema,
-            "maxOutputTokens": ask.max_output_tokens,
+            "maxOutputTokens": ask.max_output_tokens + config.thinking_room,
         }
         if config.send_seed:
             generation["seed"] = ask.seed

@@ -85,7 +85,7 @@ class Wire:
                 {"role": "system", "content": system},
                 *({"role": "assistant" if model else "user", "content": text} for model, text in turns(ask)),
             ],
-            config.tokens_field: ask.max_output_tokens,
+            config.tokens_field: ask.max_output_tokens + config.thinking_room,
         }
         if config.structured != "none":
             body["response_format"] = form

@@ -98,7 +98,7 @@ def lines(number: int, speakers: Sequence[Voice]) -> Iterator[Line]:
         rng = stream(SEED, f"c-{n}", "line")
         voice = speakers[int(rng.integers(len(speakers)))]
         words = [str(word) for word in rng.choice(TALK.split(), int(rng.integers(1, 26)))]
-        if n % 400 == 77:
+        if n % 400 == 37:
             words = [*words[:8], HOPELESS, "again"]
         text = " ".join(words).capitalize() + "."
         if n % 5 == 3:
@@ -272,14 +272,13 @@ def is_met(outcome: Outcome, number: int) -> bool:
 
 def told(outcome: Outcome) -> str:
     """The outcome in a line."""
-    short = [text for text, _ in outcome.flawed if len(text.split()) <= MILD_WORDS]
-    long = len(outcome.flawed) - len(short)
+    short = sum(len(text.split()) <= MILD_WORDS for text, _ in outcome.flawed)
     met = ", ".join(f"{kind} {outcome.faulty[kind]}" for kind in sorted(outcome.kinds))
     reasons = "; ".join(f"{count}x {reason}" for reason, count in outcome.refused.most_common())
-    bad = "; ".join(f"{text!r} has {wrong}" for text, wrong in outcome.flawed[:6])
+    bad = "; ".join(f"{text!r}: {wrong}" for text, wrong in outcome.flawed[:6])
     return (
-        f"{outcome.accepted} accepted + {outcome.refused.total()} refused in {outcome.seconds:.0f} s; bad accepted: {long} "
-        f"of more than {MILD_WORDS} words, {len(short)} of fewer{bad and f' ({bad})'}; "
-        f"{outcome.calls} calls, {outcome.served['good']} good answers ({outcome.distinct} different good clips), "
-        f"{outcome.faulty.total()} faulty ({met}); refused: {reasons or 'none'}"
+        f"{outcome.accepted} accepted + {outcome.refused.total()} refused ({reasons or 'none'}) in "
+        f"{outcome.seconds:.0f} s; bad accepted: {len(outcome.flawed) - short} of more than {MILD_WORDS} words, "
+        f"{short} of fewer ({bad or 'none'}); {outcome.calls} calls, {outcome.served['good']} good answers for "
+        f"{outcome.distinct} different good clips, {outcome.faulty.total()} faulty ({met})"
     )

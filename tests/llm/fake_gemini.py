@@ -151,5 +151,6 @@ class Gemini(Server):
 
 def model(at: Server | str, **changes: Any) -> Asker:
     """The real backend, set to a fake (or its address) and to little patience."""
-    settings: dict[str, Any] = {"first_wait_s": 0.01, "longest_wait_s": 0.02, "timeout_s": 5} | changes
+    settings: dict[str, Any] = {"first_wait_s": 0.01, "longest_wait_s": 0.02, "timeout_s": 5, "thinking_room": 0}
+    settings |= changes
     return gemini.make(gemini.Config(model=MODEL, base_url=at if isinstance(at, str) else at.url, **settings))

@@ -91,17 +91,17 @@ def test_the_server_says_how_long_to_wait(server: Gemini, tmp_path: Path, respon
 
 
 def test_a_limit_holds_everybody_back(server: Gemini, tmp_path: Path) -> None:
-    times: dict[int, float] = {}
+    times: list[float] = []
 
     def talk(body: dict[str, Any], nth: int) -> Response:
-        times.setdefault(number(body), time.monotonic())
-        return too_many("0.5s") if number(body) < 3 and nth == 1 else agree(body, nth)
+        times.append(time.monotonic())
+        return too_many("0.5s") if len(times) <= 3 else agree(body, nth)
 
     server.talk = talk
     with answers(tmp_path) as kept:
         assert model(server, concurrency=1, longest_wait_s=1).ask(questions(5), read, kept) == numbers(5)
     assert times[2] - times[0] < 0.4, "one refusal holds only its own question back"
-    assert times[3] - times[2] >= 0.5
+    assert times[3] - times[2] >= 0.45, "three in a row hold everybody back"
 
 
 @given(st.integers(1, 2000), st.floats(0, 1e9), st.floats(0.001, 100), st.floats(1, 100))
@@ -127,7 +127,9 @@ def test_a_question_that_waits_holds_nobody_back(server: Gemini, tmp_path: Path)
     with answers(tmp_path) as kept:
         found = model(server, concurrency=1, first_wait_s=1, longest_wait_s=1).ask(questions(8), read, kept)
     assert found == numbers(8)
-    assert [number(body) for body in server.asked] == [*range(8), 0]
+    came = [number(body) for body in server.asked]
+    assert sorted(came) == [0, *range(8)]
+    assert came[-1] == 0
 
 
 def test_a_cut_answer_is_asked_for_again_with_more_room(server: Gemini, tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def test_settings_that_change_the_answer(
     assert digest(gemini.Config(**setting)) != digest(gemini.Config())
 
 
+def test_there_is_room_for_thoughts_beside_the_answer(server: Gemini, tmp_path: Path) -> None:
+    assert sent(server, tmp_path, thinking_room=1000)["generationConfig"]["maxOutputTokens"] == 1064
+    assert gemini.Config().thinking_room == 8192
+    assert digest(gemini.Config(thinking_room=1)) != digest(gemini.Config())
+
+
 def test_settings_that_do_not(server: Gemini, tmp_path: Path) -> None:
     aside = {
         "base_url": "http://localhost:1",
@@ -106,6 +112,8 @@ def test_a_missing_key_is_named_before_anything_is_sent(
         asker.ask(questions(3), read, kept)
     assert server.seen == []
     monkeypatch.setenv("GOOGLE_API_KEY", KEY)
+    with answers(tmp_path) as kept, pytest.raises(PermissionError, match="MY_KEY is not set"):
+        model(server, key_env="MY_KEY").ask(questions(3), read, kept)
     with answers(tmp_path) as kept:
         assert asker.ask(questions(3), read, kept) == numbers(3)
     monkeypatch.delenv("GOOGLE_API_KEY")
@@ -135,6 +143,13 @@ def test_the_key_is_seen_nowhere(
     assert server.seen[0].headers["x-goog-api-key"] == KEY
     assert KEY not in files + caplog.text + " ".join(told)
     assert len([s for s in server.seen if s.nth == 1]) == len(server.seen), "nothing of this passes"
+
+
+def test_a_wrong_key_ends_the_call(server: Gemini, tmp_path: Path) -> None:
+    server.key = "another"
+    with answers(tmp_path) as kept, pytest.raises(PermissionError, match="does not accept the key in GEMINI_API_KEY"):
+        model(server, concurrency=1).ask(questions(9), read, kept)
+    assert len(server.seen) == 1
 
 
 def test_no_billing_or_a_wrong_country_ends_the_call(server: Gemini, tmp_path: Path) -> None:

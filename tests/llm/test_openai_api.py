@@ -60,6 +60,7 @@ def test_a_request_holds_everything_that_decides_the_answer(chat: OpenAi, tmp_pa
         ({"structured": "json_object"}, set(), {"response_format": {"type": "json_object"}}),
         ({"structured": "none"}, {"response_format"}, {}),
         ({"tokens_field": "max_tokens"}, {"max_completion_tokens"}, {"max_tokens": 64}),
+        ({"thinking_room": 1000}, set(), {"max_completion_tokens": 1064}),
         ({"send_seed": False, "send_temperature": False}, {"seed", "temperature"}, {}),
         ({"extra": {"reasoning_effort": "low"}}, set(), {"reasoning_effort": "low"}),
     ],
