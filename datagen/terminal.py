@@ -143,7 +143,7 @@ def summary(out: str, manifest: dict[str, Any]) -> None:
 def spent(usage: dict[str, dict[str, Any]]) -> None:
     """What language models answered, and what it cost where a price table is given."""
     for name, figures in usage.items():
-        cost = f", ${figures['usd']:,.2f}" if "usd" in figures else ""
+        cost = f", ${figures['usd']:,.{2 if figures['usd'] >= 1 else 4}f}" if "usd" in figures else ""
         tokens = f"{figures['prompt_tokens']:,} tokens in, {figures['output_tokens']:,} out"
         say(f"{name}: {figures['answers']:,} answers, {tokens}{cost}")
 
