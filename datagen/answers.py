@@ -85,11 +85,11 @@ class Answers:
     def paying(self, model: str, most: Usage, batch: bool = False) -> Iterator[None]:
         """Around a request: BudgetReached when what is spent, what is on its way and this one's most exceed the cap.
 
-        ValueError when the table has no price for the model.
+        What costs nothing is never stopped. ValueError when the table has no price for the model.
         """
         worst = self._budget.prices.of(model).usd(most, batch) if self._budget is not None else 0.0
         with self._lock:
-            if self._budget is not None:
+            if self._budget is not None and worst:
                 self._refresh()
                 if self._spent + self._reserved + worst > self._budget.usd:
                     raise BudgetReached(

@@ -32,6 +32,8 @@ def told(error: OSError) -> str:
     """The error with its file and its remedy, as far as they are known."""
     if error.errno is None and error.filename is None:  # a kind's own words, which end with the remedy
         return " ".join(str(error).split()) or type(error).__name__
+    if error.errno == errno.EACCES and error.filename is None:  # a service, not a file
+        return " ".join((error.strerror or str(error)).split())
     what = error.strerror or str(error) or type(error).__name__
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{what}; {REMEDIES.get(error.errno or 0, 'check the path and the connection')}"

@@ -132,6 +132,15 @@ def test_what_is_on_its_way_counts_until_it_has_come_or_failed(tmp_path: Path) -
         pass
 
 
+def test_what_costs_nothing_is_never_stopped(tmp_path: Path) -> None:
+    answers = opened(tmp_path, 1)
+    answers.keep("a" * 64, "write", reply(output_tokens=10**6))
+    with answers.paying("small", Usage()):
+        pass
+    with pytest.raises(BudgetReached):
+        answers.paying("small", Usage(output_tokens=1)).__enter__()
+
+
 def test_threads_together_stay_under_the_cap(tmp_path: Path) -> None:
     answers, paid = opened(tmp_path, 20), []
 

@@ -20,7 +20,7 @@ from datagen.core.trimming import FRAME, Levels, active_level, frame_levels, lon
 from datagen.core.types import Strict
 from datagen.core.units import to_ms, to_seconds
 
-__all__ = ["Acceptance", "Hearing", "faults", "hearing", "tokens", "trimmed", "word_errors"]
+__all__ = ["Acceptance", "Hearing", "abrupt", "faults", "hearing", "tokens", "trimmed", "word_errors"]
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
 """Character class of the scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
@@ -31,6 +31,7 @@ CLIPPED_AT = 0.98
 _PIECES = re.compile(rf"[{UNSPACED}]|(?P<digit>\d)|(?P<word>[^\W\d_{UNSPACED}]+)|(?P<mark>[^\w\s]|_)")
 _LETTERS_PER_TOKEN = 6
 """Words of up to so many letters are mostly one token of Qwen2, longer ones about one per so many."""
+_LAST_FRAMES = 2
 _FEW_WORDS = 3
 _ENOUGH_WORDS = 5
 """From so many words on an error rate means something; below ``_FEW_WORDS`` recognisers are no judges at all."""
@@ -72,6 +73,10 @@ class Acceptance(Strict):
     """Word errors per word, for texts of five words or more."""
     max_errors_3_4_words: int = Field(default=1, ge=0)
     """Word errors allowed in texts of three or four words."""
+    abrupt_end_db: float | None = Field(default=6, ge=0, allow_inf_nan=False)
+    """A clip of one or two words that ends, before it is trimmed, within so many dB of its active level stops in the
+    middle of a sound. For engines that leave silence behind the speech, as those that clone do; None = not judged. Of
+    21 recordings of people none ends so."""
     prompt_ngram: int = Field(default=3, ge=1)
     """So many words in a row of the prompt, heard at the beginning of a clip, are a prompt that leaked."""
     fillers: tuple[str, ...] = ("um", "uh", "er", "erm", "hmm", "ah", "eh", "mmhmm", "uhhuh")
@@ -140,6 +145,18 @@ def faults(pcm: Pcm | Signal, text: str, rules: Acceptance, *, heard: bool = Fal
     return tuple(found)
 
 
+def abrupt(pcm: Pcm | Signal, text: str, rules: Acceptance) -> tuple[str, ...]:
+    """Whether a clip of one or two words, as it came from the engine, stops in the middle of a sound: no recogniser and
+    no length can tell half of such a word from a whole one."""
+    if rules.abrupt_end_db is None or len(text.split()) >= _FEW_WORDS:
+        return ()
+    levels = frame_levels(pcm)
+    below = active_level(levels) - float(levels[-_LAST_FRAMES:].mean()) if levels.size else 0.0
+    if below >= rules.abrupt_end_db:
+        return ()
+    return (f"ends in the middle of a sound, {below:.0f} dB below its level, at least {rules.abrupt_end_db:g}",)
+
+
 def hearing(said: Sequence[str], heard: Sequence[str], prompt: Sequence[str], rules: Acceptance) -> Hearing:
     """Compares what was to be said with what a recogniser heard, both in normal words (``asr/_wording``).
 
@@ -147,7 +164,7 @@ def hearing(said: Sequence[str], heard: Sequence[str], prompt: Sequence[str], ru
     """
     said, heard = _plain(said, rules), _plain(heard, rules)
     errors = word_errors(said, heard)
-    found = _wording_faults(said, heard, errors, rules)
+    found = _wording_faults(said, heard, errors, rules) or _unfinished(said, heard)
     if _leaked(said, heard, _plain(prompt, rules), rules.prompt_ngram):
         found += (f"begins with {rules.prompt_ngram} words of the prompt",)
     return Hearing(found, errors / len(said) if said else float(bool(heard)))
@@ -218,6 +235,15 @@ def _wording_faults(said: Sequence[str], heard: Sequence[str], errors: int, rule
     known = {group[0] for group in rules.aliases}
     if said and heard and known.issuperset(said) and not set(said) & set(heard):
         return ("other words than the one or two that were to be said",)
+    return ()
+
+
+def _unfinished(said: Sequence[str], heard: Sequence[str]) -> tuple[str, ...]:
+    """Whether the text stops early: all that is wrong is that its last words are missing. A word said over and over may
+    be heard fewer times."""
+    missing = said[len(heard) :]
+    if heard and missing and said[: len(heard)] == heard and set(missing) != {heard[-1]}:
+        return (f"its last {len(missing)} words are missing",)
     return ()
 
 

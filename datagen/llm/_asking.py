@@ -23,7 +23,7 @@ from datagen.core.rng import key
 from datagen.faults import BudgetReached
 from datagen.llm._pace import Pace
 from datagen.llm._reading import objection, unwrapped
-from datagen.llm._service import Passing, Service, Unanswered
+from datagen.llm._service import Passing, Refused, Service, Unanswered
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ BYTES_PER_TOKEN = 3
 """For the most that a prompt can cost: English has about four bytes per token, Chinese three per character."""
 GIVEN_UP_IN_A_ROW = 3
 """So many questions given up for passing faults, with no answer between them, mean that the service is gone."""
+REFUSED_AT_FIRST = 3
+"""So many refused requests, with no answer ever, mean that the settings are wrong and not the questions."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class Asker:
         self.config, self.wire = config, wire
         self.given_up = 0
         """Questions in a row, over all calls, that were given up for passing faults."""
+        self.refused = 0
+        """Refused requests before the first answer; a kept answer shows as well that the settings do."""
+        self.proven = False
 
     def ask(self, asks: Sequence[Ask], read: Callable[[Ask, str], T], answers: Answers) -> list[T | ValueError]:
         """See ``LanguageModel.ask``. Whatever ends it, requests on their way are waited for and kept: they are paid.
@@ -122,17 +127,20 @@ class _Call:
         """What ``read`` makes of the answer, or of the answer to the one repair."""
         try:
             whole, reply = await self._whole(line, order, ask)
-            try:
-                return read(ask, unwrapped(reply.text))
-            except (ValueError, RecursionError) as error:
-                said = (*ask.said_before, (reply.text, objection(error)))
-            _, reply = await self._whole(line, order, whole.model_copy(update={"said_before": said}))
-            try:
-                return read(ask, unwrapped(reply.text))
-            except (ValueError, RecursionError) as error:
-                return ValueError(f"{objection(error)}; after one repair")
         except Unanswered as error:
             return error
+        try:
+            return read(ask, unwrapped(reply.text))
+        except (ValueError, RecursionError) as error:
+            said = (*ask.said_before, (reply.text, objection(error)))
+        try:
+            _, reply = await self._whole(line, order, whole.model_copy(update={"said_before": said}))
+        except Unanswered as error:
+            return ValueError(f"{error}; after one repair")
+        try:
+            return read(ask, unwrapped(reply.text))
+        except (ValueError, RecursionError) as error:
+            return ValueError(f"{objection(error)}; after one repair")
 
     async def _whole(self, line: Line, order: int, ask: Ask) -> tuple[Ask, Reply]:
         """A complete answer, with twice the room where the first was cut short, and the question as it was answered."""
@@ -149,8 +157,11 @@ class _Call:
     async def _reply(self, line: Line, order: int, ask: Ask) -> Reply:
         request = self._request(ask)
         async with self._one_by_one[request.key]:
-            kept = await asyncio.to_thread(self._answers.kept, request.key, request.purpose)
-            return await self._fetched(line, order, request) if kept is None else kept
+            reply = await asyncio.to_thread(self._answers.kept, request.key, request.purpose)
+            if reply is None:
+                reply = await self._fetched(line, order, request)
+            self._asker.proven = True
+            return reply
 
     async def _fetched(self, line: Line, order: int, request: Request) -> Reply:
         """The answer to a request, made again as long as faults may pass."""
@@ -179,6 +190,12 @@ class _Call:
         except (OSError, BudgetReached) as error:
             self._fatal = error
             raise
+        except Refused as error:
+            self._asker.refused += 1
+            if self._asker.proven or self._asker.refused < REFUSED_AT_FIRST:
+                raise
+            self._fatal = OSError(f"{self._config.kind}: {error}, and so it did all others; check model and settings")
+            raise self._fatal from None
         self._pace.answered()
         self._asker.given_up = 0
         return reply

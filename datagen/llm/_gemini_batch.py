@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from datagen.answers import Answers
 from datagen.core.asking import Reply, Usage
 from datagen.llm._asking import Request, back_off
-from datagen.llm._service import Passing, Service
+from datagen.llm._service import Passing, Service, Unanswered
 
 T = TypeVar("T")
 
@@ -158,6 +158,9 @@ class _Job:
                 if attempt == self._config.attempts:
                     raise OSError(f"{self._config.kind}: the batch service cannot be used: {fault}") from None
                 wait = back_off(self._config, self._title, attempt, fault)
+            except Unanswered as refused:
+                told = f"{self._config.kind}: no batch job: {refused}; with batch: false questions are asked one by one"
+                raise OSError(told) from None
             await asyncio.sleep(wait)
 
 

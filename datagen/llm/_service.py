@@ -32,6 +32,10 @@ class Unanswered(ValueError):
     """There is no answer to one question; others may have one. One line, the reason."""
 
 
+class Refused(Unanswered):
+    """The service does not take the request as it is: something in the question, or in the settings."""
+
+
 class Passing(Exception):
     """A fault of the service or of the line that may have passed when the request is made again."""
 
@@ -153,7 +157,7 @@ def fault(status: int, said: str, config: Service, wait_s: float = 0.0) -> Excep
         return PermissionError(errno.EACCES, f"the service does not accept the key in {config.key_env} ({what})")
     if status == 404:
         return OSError(f"there is no model {config.model!r} at {config.base_url or 'the service'} ({what})")
-    return Unanswered(f"the service refused the request ({what})")
+    return Refused(f"the service refused the request ({what})")
 
 
 def wait_asked(headers: Mapping[str, str]) -> float:

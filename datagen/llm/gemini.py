@@ -55,7 +55,8 @@ class Config(Service):
     send_temperature: bool = False
     thinking_room: int = Field(default=8192, ge=0, le=2**17)
     thinking_level: Literal["minimal", "low", "medium", "high"] | None = None
-    """How much a model from Gemini 3 on thinks before it answers; None = its own default. Thoughts cost like output."""
+    """How much a model from Gemini 3 on thinks before it answers; None = its own default. Thoughts cost like output.
+    gemini-3.7-flash and gemini-3.8-flash answer 400 to minimal (docs.cloud.google.com, guide to Gemini 3.8 Flash)."""
     thinking_budget: int | None = Field(default=None, ge=-1)
     """Tokens a Gemini 2.5 model may think: 0 none, -1 as many as it likes; None = its own default."""
     batch: bool = False

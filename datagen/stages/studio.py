@@ -144,7 +144,10 @@ class Studio:
     def _judged(self, line: Line, voice: Voice, speech: Speech, number: int) -> Clip:
         """The clip with its word times; Unspoken when it breaks a rule."""
         rules, words = self.config.acceptance, line.text.split()
-        pcm = speech.pcm if speech.words is not None else _trimmed(speech.pcm, rules)
+        trims = speech.words is None
+        pcm = _trimmed(speech.pcm, rules) if trims else speech.pcm
+        if trims and (found := acceptance.abrupt(speech.pcm, line.text, rules)):
+            raise Unspoken("; ".join(found))
         if found := acceptance.faults(pcm, line.text, rules, heard=self.recogniser is not None):
             raise Unspoken("; ".join(found))
         heard = None if self.recogniser is None else self.recogniser.transcribe(pcm, self.config.language)

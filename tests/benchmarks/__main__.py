@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks import clips, jobs, rendering
+from tests.benchmarks import asking, clips, jobs, rendering
 from tests.benchmarks.result import Result
 
 RECIPE = "recipes/assistant.yaml"
@@ -23,6 +23,7 @@ def main() -> int:
             "jobs": jobs.speed_scaling_bytes,
             "memory": jobs.memory,
             "failures": jobs.conservation,
+            "asking": asking.faulty_service,
             "real": jobs.real_input,
             "clips": clips.all_routes,
         }.items():

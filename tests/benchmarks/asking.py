@@ -1,6 +1,7 @@
 """A thousand questions to a service that fails a fifth of the time: nothing lost, nothing paid twice, no idle slots.
 
-The service is a process of its own (``tests.llm.faulty_gemini``), the backend the real one with Google's client.
+The service is a process of its own (``tests.llm.faulty_gemini``), the backend the real one with Google's client. Slots
+stay empty only at the end, when the last questions go through their faults one after another.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.llm.questions import KEY, Said, questions, read
 
 QUESTIONS = 1_000
 CONCURRENCY = 16
-TIMEOUT_S = 3.0
+TIMEOUT_S = 2.0
 SETTLED_S = 1.5
 """After a kill: longer than any answer takes, so that what was on its way has come out at the server."""
 

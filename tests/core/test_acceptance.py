@@ -14,7 +14,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.core.acceptance import Acceptance, faults, hearing, tokens, word_errors
+from datagen.core.acceptance import Acceptance, abrupt, faults, hearing, tokens, word_errors
 from datagen.core.audio import Pcm, from_pcm16
 from datagen.core.types import Dialogue, Voice
 from datagen.core.units import SAMPLE_RATE, from_ms
@@ -269,3 +269,28 @@ def test_a_prompt_that_leaks_is_refused_unless_the_text_says_the_same(start: int
     assert LEAKED not in hearing(said + leak, heard, PROMPT, RULES).faults
     assert LEAKED not in hearing(said, said + leak, PROMPT, RULES).faults, "later, it is another fault"
     assert LEAKED in hearing(["yeah"], [*leak, "yeah"], PROMPT, RULES).faults, "short texts too"
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"), [("a b c", "a b"), ("a b c d e f g h i j", "a b c d e f g h i"), ("i see", "i")]
+)
+def test_a_text_without_its_end_is_refused(said: str, heard: str) -> None:
+    found = hearing(said.split(), heard.split(), (), Acceptance()).faults
+    assert len(found) == 1
+    assert found[0].startswith("its last 1 words are missing")
+
+
+def test_a_word_said_over_and_over_may_be_heard_fewer_times() -> None:
+    assert hearing(["right", "right"], ["right"], (), Acceptance()).faults == ()
+    assert hearing(["no", "no", "no"], ["no", "no"], (), Acceptance()).faults == ()
+
+
+def test_a_short_clip_that_stops_in_a_sound_is_refused_and_a_faded_one_is_not() -> None:
+    rng = np.random.default_rng(1)
+    burst = np.concatenate([rng.normal(0, 3000, 6000), rng.normal(0, 3, 3200)]).astype(np.int16)
+    assert abrupt(burst, "Yeah.", Acceptance()) == ()
+    (reason,) = abrupt(burst[:3000], "Yeah.", Acceptance())
+    assert reason.startswith("ends in the middle of a sound")
+    assert abrupt(burst[:3000], "Yeah, of course.", Acceptance()) == ()
+    assert abrupt(burst[:3000], "Yeah.", Acceptance(abrupt_end_db=None)) == ()
+    assert abrupt(np.zeros(0, np.int16), "Yeah.", Acceptance()) != ()

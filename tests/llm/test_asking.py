@@ -197,3 +197,10 @@ def test_an_answer_that_stays_wrong_is_reported(server: Gemini, tmp_path: Path) 
             assert len(kept.entries()) == 2
         assert str(wrong) == "index: 7 is not the number asked for; after one repair"
     assert len(server.asked) == 2
+
+
+def test_a_repair_that_is_refused_is_reported(server: Gemini, tmp_path: Path) -> None:
+    server.talk = lambda body, nth: said("no JSON") if len(body["contents"]) == 1 else said("", "SAFETY")
+    with answers(tmp_path) as kept:
+        (wrong,) = model(server).ask(questions(1), read, kept)
+    assert str(wrong) == "refused by the model (SAFETY); after one repair"

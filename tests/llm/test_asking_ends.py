@@ -12,7 +12,7 @@ import pytest
 from datagen.answers import Budget
 from datagen.core.prices import Prices
 from datagen.faults import BudgetReached
-from datagen.llm._service import Unanswered
+from datagen.llm._service import Refused, Unanswered
 from tests.llm.fake_gemini import MODEL, Gemini, agree, error, model, number
 from tests.llm.questions import Said, numbers, question, questions, read
 from tests.llm.serving import Response, answers, wait_until
@@ -27,6 +27,23 @@ def test_what_the_service_refuses_is_that_questions_failure(server: Gemini, tmp_
     assert isinstance(refused, ValueError)
     assert "HTTP 400: schema too deep" in str(refused)
     assert len(server.asked) == 3
+
+
+def test_settings_that_the_service_refuses_end_the_call(server: Gemini, tmp_path: Path) -> None:
+    server.talk = lambda body, nth: error(400, "INVALID_ARGUMENT", "no such thinking level")
+    with answers(tmp_path) as kept, pytest.raises(OSError, match=r"no such thinking level.*check model and settings"):
+        model(server, concurrency=1).ask(questions(9), read, kept)
+    assert len(server.asked) == 3
+
+
+def test_one_answer_shows_that_the_settings_are_right(server: Gemini, tmp_path: Path) -> None:
+    bad = error(400, "INVALID_ARGUMENT", "too long")
+    server.talk = lambda body, nth: bad if number(body) else agree(body, nth)
+    for _ in range(2):  # the second time by a new process, from the kept answer
+        with answers(tmp_path) as kept:
+            first, *refused = model(server, concurrency=1).ask(questions(6), read, kept)
+        assert first == Said(index=0, word="yes")
+        assert [type(found) for found in refused] == [Refused] * 5
 
 
 def test_a_question_that_always_fails_is_given_up_alone(server: Gemini, tmp_path: Path) -> None:

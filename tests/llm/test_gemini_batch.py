@@ -126,3 +126,18 @@ def test_a_fault_of_the_line_does_not_end_a_job(server: Gemini, tmp_path: Path) 
     server.finish()
     assert ask_in_batch(server.url, tmp_path, 4) == numbers(4)
     assert (len(server.jobs), len(server.asked)) == (1, 0)
+
+
+def test_a_refused_job_is_not_asked_one_by_one_at_the_full_price(server: Gemini, tmp_path: Path) -> None:
+    respond, bad = server.respond, error(400, "INVALID_ARGUMENT", "no batches with this model")
+    server.respond = lambda seen: bad if ":batchGenerateContent" in seen.path else respond(seen)
+    with pytest.raises(OSError, match=r"no batches with this model.*batch: false"):
+        ask_in_batch(server.url, tmp_path, 4)
+    assert server.asked == []
+
+
+def test_a_job_needs_the_key(server: Gemini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GEMINI_API_KEY")
+    with pytest.raises(PermissionError, match="GEMINI_API_KEY is not set"):
+        ask_in_batch(server.url, tmp_path, 4)
+    assert server.seen == []

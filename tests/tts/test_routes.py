@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from datagen.core.audio import Pcm, to_pcm16
 from datagen.core.units import SAMPLE_RATE
 from tests.benchmarks.bursts import RATE, SOUND, drawn_fault, speech_like, spoiled
-from tests.benchmarks.clips import MILD_WORDS, ROUTES
+from tests.benchmarks.clips import ROUTES
 from tests.benchmarks.listening import Ear, flaws
 
 NUMBER, SHARE = 60, 0.3
@@ -22,7 +22,7 @@ NUMBER, SHARE = 60, 0.3
 @pytest.mark.parametrize("name", ROUTES)
 def test_bad_clips_are_caught_and_no_line_is_lost(tmp_path: Path, name: str) -> None:
     outcome = ROUTES[name](tmp_path, NUMBER, SHARE, 0.5)
-    assert [text for text, _ in outcome.flawed if len(text.split()) > MILD_WORDS] == []
+    assert outcome.flawed == []
     assert outcome.accepted + outcome.refused.total() == NUMBER
     assert outcome.refused.total() == 1, "the hopeless one, with its reason"
     assert all(reason.endswith("; N attempts") for reason in outcome.refused)
