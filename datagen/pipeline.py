@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -113,7 +114,7 @@ def cluster(workers: int, gpus: int, scheduler: str | None, needs: Mapping[str, 
         )
         with local, Client(local) as client:
             client.wait_for_workers(len(local.worker_spec))
-            yield _ready(client, needs)
+            yield _ready(client, needs, patience_s=0)
 
 
 def specification(workers: int, gpus: int, needs: Mapping[str, float]) -> dict[str, Any]:
@@ -156,21 +157,28 @@ def _connected(scheduler: str) -> Any:
         ) from None
 
 
-def _ready(client: Any, needs: Mapping[str, float]) -> Cluster:
-    """The executor of a client whose workers leave Ctrl-C to the driver."""
+def _ready(client: Any, needs: Mapping[str, float], patience_s: float = FIRST_WORKER_TIMEOUT_S) -> Cluster:
+    """The executor of a client whose workers leave Ctrl-C to the driver, once there are workers for what it needs."""
     try:
         client.wait_for_workers(1, timeout=FIRST_WORKER_TIMEOUT_S)
     except TimeoutError:
         message = f"the cluster has had no worker for {FIRST_WORKER_TIMEOUT_S} s; start some with `dask worker`"
         raise ValueError(message) from None
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    for need, amount in needs.items():
-        if not any(w.get("resources", {}).get(need, 0) >= amount for w in workers.values()):
-            start = f'`dask worker ADDRESS --nthreads 1 --resources "{need}={amount:g}"`'
-            here = "give --gpus N for the GPUs of this machine, or " if need == GPU else ""
-            raise ValueError(f"no worker offers the resource {need}; {here}start one with {start} and use --scheduler")
+    deadline = time.monotonic() + patience_s
+    while (lacking := _lacking(client, needs)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for need in lacking:
+        start = f'`dask worker ADDRESS --nthreads 1 --resources "{need}={needs[need]:g}"`'
+        here = "give --gpus N for the GPUs of this machine, or " if need == GPU else ""
+        raise ValueError(f"no worker offers the resource {need}; {here}start one with {start} and use --scheduler")
     client.register_plugin(_leave_interrupts())
     return Cluster(client)
+
+
+def _lacking(client: Any, needs: Mapping[str, float]) -> list[str]:
+    """The resources no worker offers enough of."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return [n for n, amount in needs.items() if not any(w.get("resources", {}).get(n, 0) >= amount for w in workers)]
 
 
 def _leave_interrupts() -> Any:

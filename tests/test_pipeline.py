@@ -236,11 +236,11 @@ class FakeClient:
 
 def test_a_cluster_that_cannot_do_the_work_is_refused() -> None:
     with pytest.raises(ValueError, match="has had no worker for 30 s; start some with"):
-        _ready(FakeClient(), {})
+        _ready(FakeClient(), {}, 0)
     with pytest.raises(
         ValueError, match=r'no worker offers the resource GPU; give --gpus N .*--resources "GPU=2"'
     ):
-        _ready(FakeClient({}, {"TPU": 1, "GPU": 1}), {"GPU": 2})
+        _ready(FakeClient({}, {"TPU": 1, "GPU": 1}, 0), {"GPU": 2})
 
 
 def test_a_scheduler_file_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def _broken(text: str) -> None:
 
 
 def test_the_window_is_two_tasks_for_every_thread(client: Any) -> None:
-    assert _ready(client, {}).window == 4
+    assert _ready(client, {}, 0).window == 4
 
 
 def test_results_and_errors_come_back_with_their_tasks(client: Any) -> None:
