@@ -240,7 +240,7 @@ def test_a_cluster_that_cannot_do_the_work_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r'no worker offers the resource GPU; give --gpus N .*--resources "GPU=2"'
     ):
-        _ready(FakeClient({}, {"TPU": 1, "GPU": 1}, 0), {"GPU": 2})
+        _ready(FakeClient({}, {"TPU": 1, "GPU": 1}), {"GPU": 2}, 0)
 
 
 def test_a_scheduler_file_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
