@@ -237,9 +237,7 @@ class FakeClient:
 def test_a_cluster_that_cannot_do_the_work_is_refused() -> None:
     with pytest.raises(ValueError, match="has had no worker for 30 s; start some with"):
         _ready(FakeClient(), {}, 0)
-    with pytest.raises(
-        ValueError, match=r'no worker offers the resource GPU; give --gpus N .*--resources "GPU=2"'
-    ):
+    with pytest.raises(ValueError, match=r'no worker offers the resource GPU; give --gpus N .*--resources "GPU=2"'):
         _ready(FakeClient({}, {"TPU": 1, "GPU": 1}), {"GPU": 2}, 0)
 
 

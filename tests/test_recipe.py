@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.blueprint import draw_up
-from datagen.layers import layered
 from datagen.identity import digest, identity_of
+from datagen.layers import layered
 from datagen.recipe import Recipe, RecipeError, dump, language, load, voice_manifest
 from datagen.sources import jsonl
 from tests.helpers import ROOT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from datagen.kinds import parse
 from datagen.identity import digest
+from datagen.kinds import parse
 from datagen.sources.grammar import GRAMMARS
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from datagen import kinds
-from datagen.core.types import Voice
+from datagen.core.types import Voice, Word
 from datagen.kinds import Speech
 from datagen.tts.espeak import Config, Espeak
 
@@ -33,6 +33,12 @@ def voice(**params: str | int) -> Voice:
 
 
 VOICES = (voice(), voice(variant="f2"), voice(base="gmw/en-GB-x-rp", variant="Annie", pitch=20), voice(variant="m3"))
+
+
+def words_of(speech: Speech) -> tuple[Word, ...]:
+    """The words of an engine that knows their times."""
+    assert speech.words is not None
+    return speech.words
 
 
 def digest(speech: Speech) -> str:

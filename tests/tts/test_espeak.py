@@ -17,15 +17,15 @@ from datagen.kinds import Speech
 from datagen.recipe import voice_manifest
 from datagen.tts.espeak import Config, make
 from tests.helpers import ROOT, samples
-from tests.tts.speaking import ODD, TEXTS, VOICES, digest, engine, expected, voice
+from tests.tts.speaking import ODD, TEXTS, VOICES, digest, engine, expected, voice, words_of
 
 MANIFESTS = {language: ROOT / "manifests" / f"voices_espeak_{language}.yaml" for language in ("en", "es")}
 
 
 def check(text: str, speech: Speech) -> None:
     """What holds for every result."""
-    assert [word.text for word in speech.words] == text.split()
-    borders = [0, *(time for word in speech.words for time in (word.start, word.end)), len(speech.pcm)]
+    assert [word.text for word in words_of(speech)] == text.split()
+    borders = [0, *(time for word in words_of(speech) for time in (word.start, word.end)), len(speech.pcm)]
     assert borders == sorted(borders)
     assert speech.pcm.dtype == np.int16
     assert speech.pcm.ndim == 1
@@ -51,8 +51,8 @@ def test_speech_begins_with_the_first_word_and_ends_with_the_last(someone: Voice
     for text in TEXTS:
         speech = engine().synthesize(text, someone, 0)
         check(text, speech)
-        assert speech.words[0].start <= 80  # 5 ms
-        assert 0 < len(speech.pcm) - speech.words[-1].end <= 482  # 30 ms
+        assert words_of(speech)[0].start <= 80  # 5 ms
+        assert 0 < len(speech.pcm) - words_of(speech)[-1].end <= 482  # 30 ms
         quiet = int(np.abs(speech.pcm[-16:].astype(int)).max())
         assert quiet <= 0.05 * int(np.abs(speech.pcm.astype(int)).max())
 
@@ -62,16 +62,16 @@ def test_word_times_are_where_the_sound_is() -> None:
     text = "Monday, Tuesday, Wednesday, Thursday."
     speech = engine().synthesize(text, voice(), 0)
     signal = np.abs(speech.pcm.astype(float))
-    assert not any(word.estimated for word in speech.words)
-    for left, right in pairwise(speech.words):
+    assert not any(word.estimated for word in words_of(speech))
+    for left, right in pairwise(words_of(speech)):
         assert right.start - left.end > 800
         assert signal[left.end + 400 : right.start].max() < 0.05 * signal.max()
-    for word in speech.words:
+    for word in words_of(speech):
         assert signal[word.start : word.end].max() > 0.2 * signal.max()
 
 
 def test_words_that_are_run_together_share_their_time() -> None:
-    words = engine().synthesize("Look at the man in the moon now.", voice(), 0).words
+    words = words_of(engine().synthesize("Look at the man in the moon now.", voice(), 0))
     assert [w.text for w in words if w.estimated] == ["in", "the"]
     assert all(w.end > w.start for w in words)
 
@@ -79,7 +79,7 @@ def test_words_that_are_run_together_share_their_time() -> None:
 def test_nearly_all_words_of_real_dialogue_have_times_of_their_own() -> None:
     found = json.loads((samples() / "dialogues" / "topical_chat" / "test_freq.json").read_text())
     texts = [" ".join(turn["message"].split()) for talk in found.values() for turn in talk["content"]][:1500:25]
-    words = [word for text in texts for word in engine().synthesize(text, voice(), 0).words]
+    words = [word for text in texts for word in words_of(engine().synthesize(text, voice(), 0))]
     assert np.mean([not word.estimated for word in words]) > 0.9
 
 
