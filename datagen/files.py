@@ -136,6 +136,22 @@ class Aside:
             self._fs.rm(self._aside)
 
 
+def reach(path: str, remedy: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system and the root, without a slash at its end, of a folder or an fsspec URL.
+
+    ValueError with the remedy when there is no such folder or its storage is not supported here.
+    """
+    try:
+        fs, root = url_to_fs(path)
+        exists = fs.isdir(root)
+    except (ImportError, OSError, ValueError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"path: {path!r} cannot be reached: {said}") from error
+    if not exists:
+        raise ValueError(f"path: there is no folder {path!r}; {remedy}")
+    return fs, str(root).rstrip("/")
+
+
 @lru_cache(maxsize=64)
 def fingerprint(path: str) -> str:
     """A hash of a file's, a folder's or a glob's contents: what a stage's identity holds in place of a path.

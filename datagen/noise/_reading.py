@@ -9,8 +9,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 
+from datagen import files
 from datagen.core.units import SAMPLE_RATE
 
 Signal = npt.NDArray[np.float32]
@@ -22,18 +22,8 @@ def line(error: Exception) -> str:
 
 
 def reach(path: str) -> tuple[AbstractFileSystem, str]:
-    """The file system and the root, without a slash at its end, of a folder or an fsspec URL.
-
-    ValueError when there is no such folder or its storage is not supported here.
-    """
-    try:
-        fs, root = url_to_fs(path)
-        exists = fs.isdir(root)
-    except (ImportError, OSError, ValueError) as error:
-        raise ValueError(f"path: {path!r} cannot be reached: {line(error)}") from error
-    if not exists:
-        raise ValueError(f"path: there is no folder {path!r}; give a folder of noise recordings")
-    return fs, str(root).rstrip("/")
+    """The file system and the root of a folder of noise; see ``files.reach``."""
+    return files.reach(path, "give a folder of noise recordings")
 
 
 def decode(file: BinaryIO) -> tuple[Signal, int]:

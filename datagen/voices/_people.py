@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, cast, overload
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 from pydantic import Field
 
+from datagen import files
 from datagen.kinds import KindConfig, Person
 
 
@@ -86,14 +86,7 @@ def reach(path: str | None, variable: str, remedy: str) -> Tree:
     path = path or (os.environ.get(variable, "") if variable else "")
     if not path:
         raise ValueError(f"path: it is not given{f' and {variable} is not set' if variable else ''}; {remedy}")
-    try:
-        fs, root = url_to_fs(path)
-        exists = fs.isdir(root)
-    except (ImportError, OSError, ValueError) as error:
-        raise ValueError(f"path: {path!r} cannot be reached: {' '.join(str(error).split())}") from error
-    if not exists:
-        raise ValueError(f"path: there is no folder {path!r}; {remedy}")
-    return Tree(fs, str(root).rstrip("/"))
+    return Tree(*files.reach(path, remedy))
 
 
 class Roster(Sequence[Person]):
