@@ -15,7 +15,7 @@ from typing import Any, cast, overload
 from fsspec import AbstractFileSystem
 from pydantic import Field
 
-from datagen import files
+from datagen.files import reach as reach_folder
 from datagen.kinds import KindConfig, Person
 
 
@@ -86,7 +86,7 @@ def reach(path: str | None, variable: str, remedy: str) -> Tree:
     path = path or (os.environ.get(variable, "") if variable else "")
     if not path:
         raise ValueError(f"path: it is not given{f' and {variable} is not set' if variable else ''}; {remedy}")
-    return Tree(*files.reach(path, remedy))
+    return Tree(*reach_folder(path, remedy))
 
 
 class Roster(Sequence[Person]):
