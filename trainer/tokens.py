@@ -97,17 +97,18 @@ def add_control_tokens(
                 f"e.g. names={{**NAMES, {role!r}: '[DUPLEX {role.upper()}]'}}"
             )
         tokenizer.add_tokens(wanted, special_tokens=True)
-    found = {role: tokenizer.convert_tokens_to_ids(names[role]) for role in NAMES}
-    return ControlTokens(**found, eos=tokenizer.eos_token_id, vocabulary=len(tokenizer))
+    ids = tokenizer.get_vocab()
+    found = {role: ids[names[role]] for role in NAMES}
+    return ControlTokens(**found, eos=ids[str(tokenizer.eos_token)], vocabulary=max(ids.values()) + 1)
 
 
 def _ours(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str]) -> bool:
-    """Whether all the names are there as added in one go: special tokens with consecutive ids behind all others."""
+    """Whether all the names are there as added in one go: special tokens with consecutive ids, in order."""
     added = {token.content: at for at, token in tokenizer.added_tokens_decoder.items() if token.special}
     if not all(name in added for name in wanted):
         return False
-    first = len(tokenizer) - len(wanted)
-    return [added[name] for name in wanted] == list(range(first, len(tokenizer)))
+    first = added[wanted[0]]
+    return [added[name] for name in wanted] == list(range(first, first + len(wanted)))
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

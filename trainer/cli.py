@@ -1,0 +1,93 @@
+"""The trainer's command line. Mistakes of the user end in one line and exit code 2, an interrupted run in 130."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="trainer",
+    help="Trains the fast path of RelayS2S on a dataset that datagen has built.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A dataset folder or URL, as `datagen build` wrote it.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="The run's folder.")]
+PresetName = Annotated[str, typer.Option(metavar="NAME", help="embedded (two CPU cores), small (a GPU), paper.")]
+
+
+@app.command()
+def fit(
+    data: Data,
+    out: Out,
+    preset: PresetName = "embedded",
+    seed: Annotated[int, typer.Option(help="Decides the weights and the order of the data.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the processor; default all.")] = None,
+) -> None:
+    """Stages 1 and 2: speech tower, then the whole duplex model. Killed, the same command goes on."""
+    import torch
+
+    from trainer.fit import Fit
+    from trainer.fit import fit as run
+    from trainer.presets import preset as named
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    path = run(Fit(data=data, preset=named(preset), seed=seed), out, workers=workers)
+    typer.echo(f"the fast path is in {path}")
+
+
+@app.command()
+def check(data: Data, preset: PresetName = "embedded") -> None:
+    """Whether the dataset can be trained on, and what of its text does not fit its ticks."""
+    from trainer.checking import report
+
+    for line in report(data, preset):
+        typer.echo(line)
+
+
+@app.command()
+def status(out: Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder.")]) -> None:
+    """How far a run has come."""
+    if not (out / "plan.json").exists():
+        fail(f"{out}: no run was begun here; start one with `python -m trainer fit DATA --out {out}`")
+    for stage in ("encoder", "duplex"):
+        folder = out / stage
+        if (folder / "done.json").exists():
+            typer.echo(f"{stage}: done, {json.loads((folder / 'done.json').read_text())}")
+        else:
+            steps = [int(p.name.rpartition("-")[2]) for p in folder.glob("checkpoint-*")]
+            typer.echo(f"{stage}: step {max(steps)}, goes on from there" if steps else f"{stage}: no checkpoint yet")
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One line on standard error, and out."""
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def main() -> None:
+    """Entry point of ``python -m trainer``."""
+    from trainer.failing import Diverged
+
+    try:
+        app(prog_name="trainer")
+    except KeyboardInterrupt:
+        fail("stopped; the same command goes on from the last checkpoint", 130)
+    except Diverged as error:
+        fail(str(error), 1)
+    except (ValueError, ImportError) as error:
+        if os.environ.get("TRAINER_DEBUG"):
+            raise
+        fail(str(error))
+    except OSError as error:
+        fail(str(error), 1)

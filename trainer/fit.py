@@ -1,0 +1,105 @@
+"""Stages 1 and 2 on a published dataset: a fast path from nothing, or from where an earlier run stopped.
+
+OUT/begun/      the untrained fast path: tokenizer, normalisation, random weights
+    encoder/    stage 1: checkpoints, then done.json
+    duplex/     stage 2
+    fastpath/   the result
+    run.json    what was trained on what: data fingerprint, seed, preset, figures
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datagen.core.types import Split, Strict
+from trainer import features
+from trainer.data.audio import Reader
+from trainer.data.index import Index, open_index
+from trainer.model import cmvn
+from trainer.model.fastpath import FastPath
+from trainer.presets import Preset
+from trainer.stages.objectives import Conversing, Objective, Transcribing
+from trainer.stages.run import WEIGHTS, train
+
+CMVN_HOURS = 1.0
+"""Audio that the normalisation is estimated on: 80 means and deviations need no more."""
+
+
+class Fit(Strict):
+    """What a run is: the same of everything gives the same weights on the same machine."""
+
+    data: str
+    """A dataset folder or URL."""
+    preset: Preset
+    seed: int = 1
+    split: Split = "train"
+
+
+def fit(config: Fit, out: Path, *, workers: int = 0, rows: Sequence[int] | None = None) -> Path:
+    """Trains both stages; returns the folder of the fast path. Finished stages are not run again.
+
+    Args:
+        config: data, preset, seed.
+        out: the run's folder.
+        workers: processes that read data.
+        rows: rows of the split to train on; None = all (K-fold leaves some out).
+
+    ValueError when the folder belongs to another run, or the data cannot be used.
+    """
+    index = open_index(config.data, config.split)
+    index = index if rows is None else index.select(list(rows))
+    record = {"fit": config.model_dump(mode="json"), "data": index.folder.fingerprint, "rows": len(index)}
+    _claim(out, record)
+    began = time.perf_counter()
+    path = _begun(config, index, out / "begun")
+    done: dict[str, Any] = {}
+    for name, stage, schedule in (
+        ("encoder", Transcribing, config.preset.encoder),
+        ("duplex", Conversing, config.preset.duplex),
+    ):
+        done[name] = _stage(stage(path, schedule), index, out / name, config.seed, workers)
+    path.eval().save(out / "fastpath")
+    seconds = round(time.perf_counter() - began, 1)
+    (out / "run.json").write_text(json.dumps({**record, "stages": done, "seconds": seconds}, indent=1))
+    return out / "fastpath"
+
+
+def _claim(out: Path, record: dict[str, Any]) -> None:
+    """Makes the folder this run's own; ValueError when another one has begun there."""
+    out.mkdir(parents=True, exist_ok=True)
+    plan = out / "plan.json"
+    if plan.exists() and json.loads(plan.read_text()) != record:
+        raise ValueError(f"{out} holds another run (other data, preset or seed); choose another folder with --out")
+    plan.write_text(json.dumps(record))
+
+
+def _begun(config: Fit, index: Index, folder: Path) -> FastPath:
+    """The fast path before training, made once."""
+    if (folder / WEIGHTS).exists():
+        return FastPath.load(folder)
+    reader = Reader(index.folder)
+    entries = [index[number] for number in range(len(index))]
+    texts = [segment.text_full for entry in entries for segment in reader.row(entry).segments]
+    path = FastPath.begin(config.preset, texts, config.seed)
+    every = max(1, round(index.hours / CMVN_HOURS))
+    heard = (features.features(torch.from_numpy(reader.samples(entry))) for entry in entries[::every])
+    path.tower.encoder.cmvn.set(*cmvn.estimate(heard))
+    path.save(folder)
+    return path
+
+
+def _stage(objective: Objective, index: Index, out: Path, seed: int, workers: int) -> dict[str, Any]:
+    """One stage, or what it came to; the fast path of the objective then has its weights."""
+    if (out / "done.json").exists():
+        objective.fast_path.load_weights(out / WEIGHTS)
+        return dict(json.loads((out / "done.json").read_text()))
+    figures = train(objective, index, out, seed=seed, workers=workers)
+    objective.fast_path.save_weights(out / WEIGHTS)
+    (out / "done.json").write_text(json.dumps(figures))
+    return figures

@@ -1,0 +1,104 @@
+"""Sizes and schedules: ``embedded`` for two CPU cores, ``small`` for one GPU, ``paper`` for the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from datagen.core.types import Strict
+from trainer.model._llm import LlmConfig, PretrainedLlm, RandomLlm
+from trainer.model.encoder import EncoderConfig
+from trainer.model.tower import TowerConfig
+from trainer.targets import ClassWeights, Rules
+
+Freezing = Literal["nothing", "llm", "released", "released and llm"]
+"""What stays as it is. ``released``: as in the published checkpoint, the front end, the embedding, blocks of the lower
+half and the final norm (MODEL-SPEC D3); the paper's text trains everything in stage 2."""
+
+
+class Schedule(Strict):
+    """One stage's training."""
+
+    steps: int = Field(ge=1)
+    batch_seconds: float = Field(gt=0)
+    """Audio in a batch, padding included."""
+    accumulate: int = Field(default=1, ge=1)
+    lr: float = Field(gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    freeze: Freezing = "nothing"
+    letters: float = Field(default=0.0, ge=0)
+    """Weight of the auxiliary loss: letters of what the user says, by CTC over the encoder's frames. Random encoders
+    need it; trained ones do not."""
+    transcribe: float = Field(default=1.0, ge=0)
+    """Weight of the transcription by the language model (stage 1)."""
+    save_steps: int = Field(default=500, ge=1)
+
+
+class Preset(Strict):
+    """Everything that decides a fast path beside its data and its seed."""
+
+    name: str
+    tower: TowerConfig
+    llm: LlmConfig
+    vocabulary: int | None = Field(default=None, ge=260)
+    """Tokens of a tokenizer trained on the data's texts; None: the one that belongs to the pretrained model."""
+    rules: Rules = Rules()
+    weights: ClassWeights = ClassWeights()
+    bf16: bool = False
+    encoder: Schedule
+    """Stage 1."""
+    duplex: Schedule
+    """Stage 2."""
+
+
+EMBEDDED = Preset(
+    name="embedded",
+    tower=TowerConfig(encoder=EncoderConfig(width=144, blocks=6, heads=4, ffn=576, dropout=0.05), inner=288, out=256),
+    llm=RandomLlm(hidden=256, layers=5, heads=4, kv_heads=2, ffn=768),
+    vocabulary=1024,
+    weights=ClassWeights(sil=1.0, hod=1.0),
+    bf16=True,
+    encoder=Schedule(
+        steps=600, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=1.0, transcribe=0.2
+    ),
+    duplex=Schedule(steps=1400, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=0.3),
+)
+"""About six million parameters, from random weights."""
+
+SMALL = Preset(
+    name="small",
+    tower=TowerConfig(encoder=EncoderConfig(width=384, blocks=12, heads=6, ffn=1536), inner=768, out=896),
+    llm=PretrainedLlm(name="Qwen/Qwen2.5-0.5B"),
+    bf16=True,
+    encoder=Schedule(
+        steps=6_000, batch_seconds=300, lr=5e-4, warmup_steps=300, decay="cosine", freeze="llm", letters=0.5
+    ),
+    duplex=Schedule(steps=8_000, batch_seconds=300, lr=1e-4, warmup_steps=300, decay="cosine", letters=0.1),
+)
+"""A new encoder before a trained language model."""
+
+PAPER = Preset(
+    name="paper",
+    tower=TowerConfig(encoder=EncoderConfig(width=1024, blocks=24, heads=16, ffn=4096), inner=2048, out=896),
+    llm=PretrainedLlm(name="Qwen/Qwen2.5-0.5B"),
+    bf16=True,
+    encoder=Schedule(
+        steps=100_000, batch_seconds=300, accumulate=2, lr=2e-5, freeze="released and llm", save_steps=10_000
+    ),
+    duplex=Schedule(steps=100_000, batch_seconds=300, accumulate=2, lr=3e-5, freeze="released", save_steps=10_000),
+)
+"""RelayS2S section 4.1 and the public code (MODEL-SPEC section 7); start it from Freeze-Omni's encoder and adapter."""
+
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (EMBEDDED, SMALL, PAPER)}
+
+
+def preset(name: str) -> Preset:
+    """A preset by name; ValueError names those there are."""
+    if name not in PRESETS:
+        raise ValueError(f"preset {name!r} is unknown; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]

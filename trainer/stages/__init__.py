@@ -1,0 +1,1 @@
+"""What is trained, on what loss, and what is measured meanwhile: one module per stage."""
