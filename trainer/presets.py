@@ -47,6 +47,8 @@ class Preset(Strict):
     llm: LlmConfig
     vocabulary: int | None = Field(default=None, ge=260)
     """Tokens of a tokenizer trained on the data's texts; None: the one that belongs to the pretrained model."""
+    eos: str | None = None
+    """The token that ends a text, where it is not the tokenizer's own."""
     rules: Rules = Rules()
     weights: ClassWeights = ClassWeights()
     bf16: bool = False
@@ -60,13 +62,14 @@ EMBEDDED = Preset(
     name="embedded",
     tower=TowerConfig(encoder=EncoderConfig(width=144, blocks=6, heads=4, ffn=576, dropout=0.05), inner=288, out=256),
     llm=RandomLlm(hidden=256, layers=5, heads=4, kv_heads=2, ffn=768),
-    vocabulary=1024,
+    vocabulary=2048,
+    rules=Rules(interrupted="written"),
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(
-        steps=600, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=1.0, transcribe=0.2
+        steps=500, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=1.0, transcribe=0.2
     ),
-    duplex=Schedule(steps=1400, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=0.3),
+    duplex=Schedule(steps=1200, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=0.3),
 )
 """About six million parameters, from random weights."""
 
@@ -74,6 +77,7 @@ SMALL = Preset(
     name="small",
     tower=TowerConfig(encoder=EncoderConfig(width=384, blocks=12, heads=6, ffn=1536), inner=768, out=896),
     llm=PretrainedLlm(name="Qwen/Qwen2.5-0.5B"),
+    eos="<|endoftext|>",
     bf16=True,
     encoder=Schedule(
         steps=6_000, batch_seconds=300, lr=5e-4, warmup_steps=300, decay="cosine", freeze="llm", letters=0.5
@@ -86,6 +90,7 @@ PAPER = Preset(
     name="paper",
     tower=TowerConfig(encoder=EncoderConfig(width=1024, blocks=24, heads=16, ffn=4096), inner=2048, out=896),
     llm=PretrainedLlm(name="Qwen/Qwen2.5-0.5B"),
+    eos="<|endoftext|>",
     bf16=True,
     encoder=Schedule(
         steps=100_000, batch_seconds=300, accumulate=2, lr=2e-5, freeze="released and llm", save_steps=10_000

@@ -51,7 +51,7 @@ class FastPath(nn.Module):
         """A new one: random weights from the seed, a pretrained language model where the preset names one, and a
         tokenizer trained on the texts where it does not. ValueError when something it names is not there."""
         tokenizer = _tokenizer(preset, texts)
-        control = tokens.add_control_tokens(tokenizer)
+        control = tokens.add_control_tokens(tokenizer, eos=preset.eos)
         llm = build_llm(preset.llm, control, seed)
         if llm.config.get_text_config().hidden_size != preset.tower.out:
             raise ValueError(

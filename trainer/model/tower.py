@@ -116,9 +116,9 @@ def build(config: TowerConfig, seed: int = 0) -> Tower:
     Weights are normal with variance gain / inputs (cut at two deviations), biases zero, norms one, and
     - gain 2 where a ReLU follows, so that signals keep their size through it, else 1;
     - what is added to the stream of the blocks is divided by the root of how many additions there are;
-    - the norm of the embedding undoes the scaling behind it: as published, the stream would start at the root of the
-      width, and each block would be lost in it;
     - the last projection gives vectors of VECTOR_SPREAD.
+    The published scaling of the embedding makes the blocks start as small corrections to a stream of the width's root.
+    It stays: with a stream of size one, training fails at learning rates that are fine with it.
     """
     with torch.device("meta"):
         tower = Tower(config)
@@ -131,7 +131,6 @@ def build(config: TowerConfig, seed: int = 0) -> Tower:
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             _draw(module, _gain(name, config), draw)
     with torch.no_grad():
-        tower.encoder.embed.norm.weight.fill_(1 / tower.encoder.embed.scale)
         for name, value in tower.named_parameters():
             if name.endswith(("content_bias", "position_bias")):
                 value.zero_()
