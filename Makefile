@@ -6,9 +6,10 @@ recipe ?= assistant
 out    ?= data/$(recipe)
 args   ?=
 EXTRAS := espeak,show
+preset ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset plan check estimate report test lint fmt bench golden clean
+.PHONY: help dataset plan check estimate report train test lint fmt bench golden clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,14 @@ estimate: $(BIN)/.user ## What a run would take: money, GPU hours, hours of audi
 
 report: $(BIN)/.user ## Write the report of a dataset again
 	@$(BIN)/python -m datagen report $(out)
+
+$(BIN)/.train: $(BIN)/.user
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),train]'
+	@touch $@
+
+train: $(BIN)/.train ## Train the fast path on data/NAME (goes on where it stopped)
+	@$(BIN)/python -m trainer fit $(out) --out runs/$(recipe) --preset $(preset) $(args)
 
 test: $(BIN)/.dev ## All tests
 	$(BIN)/python -m pytest

@@ -80,8 +80,8 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     return (node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-CODE = files("datagen", "tests")
-PACKAGE = files("datagen")
+CODE = files("datagen", "trainer", "tests")
+PACKAGE = files("datagen", "trainer")
 FAMILIES = [(family, kind) for family in kinds.FAMILIES for kind in kinds.names(family)]
 
 

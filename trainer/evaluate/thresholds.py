@@ -27,7 +27,7 @@ LEAST, MOST = 0.01, 0.99
 _LEVELS = 100
 """Thresholds tried for each token on a teacher-forced pass."""
 ROUNDS: tuple[tuple[float, ...], ...] = ((-2.0, -1.0, 0.0, 1.0, 2.0), (-0.5, 0.0, 0.5))
-"""Steps of the free-running search, in logits from the best point so far: 8 passes over the data at most."""
+"""Steps of the free-running search, in logits from the best point so far: 9 passes over the data at most."""
 
 
 class Thresholds(Strict):
@@ -120,7 +120,7 @@ def search(
             tried[point] = score(point)
         return tried[point]
 
-    centre = start
+    centre = start.moved(0.0)
     for steps in rounds:
         points = [centre.moved(step) for step in sorted(steps)]
         found = [at(point) for point in points]
@@ -141,7 +141,8 @@ def search(
 def _moved(threshold: float, logits: float) -> float:
     inside = min(max(threshold, LEAST), MOST)
     moved = 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + logits)))
-    return min(max(moved, LEAST), MOST)
+    # Rounded, so that a step back and forth is the same point and costs no second pass.
+    return min(max(round(moved, 4), LEAST), MOST)
 
 
 def _middle_of_best(scores: Sequence[float]) -> int:

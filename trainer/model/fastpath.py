@@ -58,6 +58,8 @@ class FastPath(nn.Module):
                 f"tower.out is {preset.tower.out}, the language model's hidden size another; make them equal"
             )
         made = cls(preset, build(preset.tower, seed), Duplex(llm, control), tokenizer)
+        draw = torch.Generator().manual_seed(seed)
+        nn.init.trunc_normal_(made.letters.weight, std=preset.tower.encoder.width**-0.5, generator=draw)
         nn.init.zeros_(made.letters.bias)
         return made
 

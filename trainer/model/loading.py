@@ -15,8 +15,8 @@ as safetensors or torch files. Torch files are read as tensors alone, never as o
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,9 +24,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainer.model.adapter import Adapter
+from trainer.model.cmvn import read_kaldi
 from trainer.model.encoder import Encoder
 
-ENCODER_NAMES = (
+Names = Sequence[tuple[str, str]]
+
+ENCODER_NAMES: Names = (
     ("global_cmvn.", "cmvn."),
     ("enc.0.core.conv.0.", "front.conv1."),
     ("enc.0.core.conv.2.", "front.conv2."),
@@ -42,12 +45,17 @@ ENCODER_NAMES = (
     (".feed_forward.w_2.", ".feed_forward.down."),
 )
 """(published, here). ``norm1`` and ``norm2`` of a block have the same name in both."""
-ADAPTER_NAMES = (("subsamplers.", "stages."), (".conv1d2.", ".conv."), (".bn2.", ".norm."))
+ADAPTER_NAMES: Names = (("subsamplers.", "stages."), (".conv1d2.", ".conv."), (".bn2.", ".norm."))
 ENCODER_PREFIXES = ("model.speech_encoder.", "speech_encoder.", "model.encoder.", "encoder.", "tower.encoder.", "")
 ADAPTER_PREFIXES = ("model.adapter.", "adapter.", "tower.adapter.", "adpter.", "")
-"""``adpter``: as Freeze-Omni has it. The longest that is there is taken."""
-ONE_STAGE = {"conv1d2.weight", "conv1d2.bias", "bn2.weight", "bn2.bias"}
-"""What both stages take from an adapter of one stage."""
+"""Tried in this order. ``adpter``: as Freeze-Omni has it."""
+ONE_STAGE = (
+    ("conv1d2.weight", "conv.weight"),
+    ("conv1d2.bias", "conv.bias"),
+    ("bn2.weight", "norm.weight"),
+    ("bn2.bias", "norm.bias"),
+)
+"""What both stages take from an adapter of one stage: (published, here)."""
 SHOWN = 5
 """Names per list of an error."""
 
@@ -75,12 +83,10 @@ def load_encoder(encoder: Encoder, path: Path | str, cmvn: Path | str | None = N
     ``cmvn`` is Kaldi's statistics as text and wins over what the checkpoint holds; it is needed where that holds none.
     Raises ValueError unless everything fits; the encoder is then as it was.
     """
-    from trainer.model.cmvn import read_kaldi
-
-    found = {renamed(name, ENCODER_NAMES): t for name, t in _part(path, ENCODER_PREFIXES, "norm.weight", "cmvn.mean")}
+    found = _part(path, ENCODER_PREFIXES, ENCODER_NAMES, ("front.conv1.weight",), "encoder")
     if cmvn is not None:
         found["cmvn.mean"], found["cmvn.istd"] = read_kaldi(cmvn)
-    return _fill(encoder, found, path)
+    return _fill(encoder, found, f"{path}: an encoder of {_size(found)}", ())
 
 
 def load_adapter(adapter: Adapter, path: Path | str) -> Loaded:
@@ -89,25 +95,27 @@ def load_adapter(adapter: Adapter, path: Path | str) -> Loaded:
     From an adapter of one stage (Freeze-Omni), both stages take convolution and norm, and the projections stay as they
     are: that is how the published model began. Raises ValueError unless everything fits; the adapter is then as it was.
     """
-    found = dict(_part(path, ADAPTER_PREFIXES, "stages.0.conv.weight"))
-    if ONE_STAGE <= found.keys():
-        stages = [f"stages.{index}" for index in range(len(adapter.stages))]
-        doubled = {renamed(f"{stage}.{name}", ADAPTER_NAMES): found[name] for stage in stages for name in ONE_STAGE}
-        kept = tuple(f"{stage}.project.{name}" for stage in stages for name in ("weight", "bias"))
-        return _fill(adapter, doubled, path, kept, tuple(sorted(found.keys() - ONE_STAGE)))
-    return _fill(adapter, {renamed(name, ADAPTER_NAMES): tensor for name, tensor in found.items()}, path)
+    found = _part(path, ADAPTER_PREFIXES, ADAPTER_NAMES, ("stages.0.conv.weight", "conv1d2.weight"), "adapter")
+    if "conv1d2.weight" not in found:
+        return _fill(adapter, found, f"{path}: an adapter", ())
+    stages = [f"stages.{index}" for index in range(len(adapter.stages))]
+    doubled = {f"{stage}.{here}": found[there] for stage in stages for there, here in ONE_STAGE if there in found}
+    kept = tuple(f"{stage}.project.{name}" for stage in stages for name in ("weight", "bias"))
+    loaded = _fill(adapter, doubled, f"{path}: an adapter of one stage", kept)
+    return replace(loaded, unused=tuple(sorted(found.keys() - {there for there, _ in ONE_STAGE})))
 
 
-def renamed(name: str, names: Iterable[tuple[str, str]]) -> str:
+def renamed(name: str, names: Names) -> str:
     """A published name as it is here; one that is already as here stays so."""
-    for published, here in names:
-        name = name.replace(published, here) if published[0] == "." or name.startswith(published) else name
+    for there, here in names:
+        if there.startswith(".") or name.startswith(there):
+            name = name.replace(there, here, 1)
     return name
 
 
-def published(state: Mapping[str, Tensor], names: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+def published(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     """A state dict of an encoder or adapter under published names: readable by the published code."""
-    back = [(here, there) for there, here in names]
+    back = [(here, there) for there, here in reversed(names)]
     return {renamed(name, back): tensor for name, tensor in state.items()}
 
 
@@ -135,3 +143,54 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
     if not isinstance(held, Mapping):
         raise ValueError(f"checkpoint {path}: holds a {type(held).__name__}, not tensors by name")
     return {str(name): tensor for name, tensor in held.items() if isinstance(tensor, Tensor)}
+
+
+def _part(
+    path: Path | str, prefixes: Sequence[str], names: Names, marks: Sequence[str], what: str
+) -> dict[str, Tensor]:
+    """The tensors of one part of a model under the names they have here."""
+    held = read_tensors(path)
+    for prefix in prefixes:
+        part = {renamed(n.removeprefix(prefix), names): t for n, t in held.items() if n.startswith(prefix)}
+        if any(mark in part for mark in marks):
+            return part
+    raise ValueError(f"checkpoint {path}: holds no {what}; its {len(held)} tensors are {_some(tuple(held))}")
+
+
+@torch.no_grad()
+def _fill(module: nn.Module, found: Mapping[str, Tensor], source: str, kept: tuple[str, ...]) -> Loaded:
+    """Copies tensors into a module. Raises ValueError unless names (but for ``kept``) and shapes are the same."""
+    held = {name: tensor for name, tensor in module.state_dict().items() if name not in kept}
+    both = sorted(held.keys() & found.keys())
+    other = [
+        f"{name} {tuple(found[name].shape)} for {tuple(held[name].shape)}"
+        for name in both
+        if found[name].shape != held[name].shape
+    ]
+    wrong = {
+        "missing": tuple(sorted(held.keys() - found.keys())),
+        "of no use": tuple(sorted(found.keys() - held.keys())),
+        "of another shape": tuple(other),
+    }
+    if any(wrong.values()):
+        lists = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in wrong.items() if names)
+        raise ValueError(f"checkpoint {source} does not fit. {lists}. Set the sizes in the recipe to the checkpoint's")
+    for name in both:
+        held[name].copy_(found[name])
+    return Loaded(tuple(both), kept)
+
+
+def _size(found: Mapping[str, Tensor]) -> str:
+    """Sizes of an encoder, as far as its tensors tell."""
+    blocks = 1 + max((int(name.split(".")[1]) for name in found if name.startswith("blocks.")), default=-1)
+    sizes = [f"width {len(found['front.conv1.weight'])}", f"{blocks} blocks"]
+    for what, name in (("heads", "attention.content_bias"), ("ffn", "feed_forward.up.bias")):
+        if f"blocks.0.{name}" in found:
+            sizes.append(f"{what} {len(found[f'blocks.0.{name}'])}")
+    return ", ".join(sizes)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -24,6 +24,7 @@ from trainer.presets import Freezing
 from trainer.stages.objectives import Objective
 
 WEIGHTS = "model.safetensors"
+LOG_STEPS = 25
 
 
 def train(
@@ -69,7 +70,8 @@ def arguments(objective: Objective, out: Path, seed: int) -> TrainingArguments:
         data_seed=seed,
         save_steps=schedule.save_steps,
         save_total_limit=1,
-        logging_steps=25,
+        logging_steps=LOG_STEPS,
+        logging_nan_inf_filter=False,
         report_to=[],
         remove_unused_columns=False,
         label_names=[],

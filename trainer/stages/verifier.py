@@ -55,8 +55,9 @@ class VerifierTraining(Strict):
     """Weight of good in the focal loss; bad has the rest."""
     gamma: float = Field(default=2.0, ge=0)
     smoothing: float = Field(default=0.05, ge=0, lt=1)
-    bad_share: float | None = Field(default=0.10, gt=0, lt=1)
-    """Of what the sampler draws, with replacement (the paper's data have 5.4 %); None = every prefix once per epoch."""
+    bad_share: float = Field(default=0.10, ge=0, lt=1)
+    """At least this part of what an epoch sees is bad. Data with fewer (the paper's have 5.4 %) are drawn from with
+    replacement; of data with more every prefix comes once, since drawing would only lose some."""
     patience: int = Field(default=7, ge=1)
     """Epochs without a better validation AUROC before it stops."""
     rule: Rule = "keep_good"
@@ -141,9 +142,9 @@ def learning_rate(epoch: int, config: VerifierTraining) -> float:
 def epoch_order(labels: npt.NDArray[np.bool_], config: VerifierTraining, epoch: int) -> npt.NDArray[np.int64]:
     """The numbers of the prefixes in the order in which an epoch sees them; as many as there are."""
     rng = stream(config.seed, f"epoch {epoch}", "sampler")
-    if config.bad_share is None:
-        return rng.permutation(len(labels))
     good, bad = np.flatnonzero(labels), np.flatnonzero(~labels)
+    if len(bad) >= config.bad_share * len(labels):
+        return rng.permutation(len(labels))
     from_bad = rng.random(len(labels)) < config.bad_share
     draws = rng.random(len(labels))
     return np.where(from_bad, bad[(draws * len(bad)).astype(int)], good[(draws * len(good)).astype(int)])

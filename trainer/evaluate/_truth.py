@@ -1,0 +1,130 @@
+"""What the assistant did in the recording, tick by tick: what free-running is scored against and hears as its world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from datagen.core.records import SegmentKind
+from datagen.core.types import Strict
+from datagen.core.units import FRAME_SAMPLES, frame_of
+from trainer.data.rows import Row, Segment
+from trainer.targets import Encode, Ids, Item, Rules, Target, target
+from trainer.tokens import ControlTokens
+
+
+@dataclass(frozen=True)
+class Response:
+    """One thing the assistant says; all times are ticks."""
+
+    kind: SegmentKind
+    start: int
+    """Of its [BOS] or [BOC]."""
+    silent: int
+    """The first tick in which nothing of it would be heard had nobody cut in (estimated where somebody did)."""
+    stop: int | None = None
+    """Of its [STP]."""
+    cut_in: int | None = None
+    """In which the user begins to cut in; only where there is a stop."""
+
+    @property
+    def end(self) -> int:
+        """The first tick in which nothing of it is heard."""
+        return self.silent if self.stop is None else self.stop
+
+
+class Pace(Strict):
+    """How long the assistant of a dataset takes to say something."""
+
+    base: float
+    """Samples that every utterance takes."""
+    per_letter: float = Field(gt=0)
+    """Samples for each character that is no space."""
+
+    def ticks(self, letters: int) -> int:
+        """Ticks in which a text of so many letters is heard, one at least."""
+        return max(1, -(-round(self.base + self.per_letter * letters) // FRAME_SAMPLES))
+
+
+def letters(text: str) -> int:
+    """Characters that are no space."""
+    return sum(not c.isspace() for c in text)
+
+
+def pace_of(rows: Iterable[Row]) -> Pace:
+    """The straight line through length and duration of what the assistant says uncut.
+
+    ValueError where it never finishes anything.
+    """
+    said = [s for row in rows for s in row.segments if s.speaker == "assistant" and not s.yielded]
+    lengths = np.array([letters(s.text) for s in said], dtype=np.float64)
+    samples = np.array([s.end - s.start for s in said], dtype=np.float64)
+    if not lengths.sum():
+        raise ValueError("pace: the assistant finishes no turn in these conversations; give more of them")
+    if len(np.unique(lengths)) > 1:
+        slope, base = np.polyfit(lengths, samples, 1)
+        if slope > 0:
+            return Pace(base=float(base), per_letter=float(slope))
+    return Pace(base=0.0, per_letter=float(samples.sum() / lengths.sum()))
+
+
+def labelled(row: Row, encode: Encode, tokens: ControlTokens, rules: Rules | None = None) -> Target:
+    """A row's labels; see ``trainer.targets.target``."""
+    found = [Item(s.speaker, s.kind, s.start, s.end, s.text, s.text_full, s.yielded) for s in row.segments]
+    return target(found, row.num_samples, encode, tokens, rules)
+
+
+def responses_of(row: Row, ids_K: Ids, tokens: ControlTokens, pace: Pace) -> tuple[Response, ...]:
+    """What the labels have of the assistant's segments, in order; those that got no ticks of their own are left out.
+
+    Labels ``relays2s`` put two [STP] to a turn that was cut; the one at the barge-in counts here.
+    """
+    found: dict[int, Response] = {}
+    for index, segment in enumerate(row.segments):
+        if segment.speaker != "assistant":
+            continue
+        start = frame_of(segment.start)
+        if start < len(ids_K) and ids_K[start] == tokens.stp:
+            start += 1  # an [STP] is not written over: what starts in its tick waits for the next
+        first = tokens.boc if segment.kind == "backchannel" else tokens.bos
+        if start >= len(ids_K) or ids_K[start] != first:
+            continue
+        stop = min(frame_of(segment.end), len(ids_K) - 1) if segment.yielded else None
+        if stop is None or ids_K[stop] != tokens.stp:
+            found[start] = Response(segment.kind, start, -(-segment.end // FRAME_SAMPLES))
+            continue
+        silent = max(frame_of(segment.start) + _full_ticks(segment, pace), stop + 1)
+        found[start] = Response(segment.kind, start, silent, stop, frame_of(_cut_in(row, index)))
+    return tuple(found.values())
+
+
+def audible(spans: Sequence[tuple[int, int]], ticks: int) -> Ids:
+    """1 in every tick of ``[start, end)`` spans, else 0."""
+    found_K = np.zeros(ticks, np.int64)
+    for start, end in spans:
+        found_K[start:end] = 1
+    return found_K
+
+
+def _full_ticks(segment: Segment, pace: Pace) -> int:
+    """How long a cut segment would have lasted: at its own pace where enough of it is heard, else at everybody's."""
+    heard = letters(segment.text)
+    if not heard:
+        return pace.ticks(letters(segment.text_full))
+    whole = (segment.end - segment.start) * letters(segment.text_full) / heard
+    return -(-round(whole) // FRAME_SAMPLES)
+
+
+def _cut_in(row: Row, index: int) -> int:
+    """The sample at which the user begins to cut into a segment: the event's, else that of the first turn inside."""
+    segment = row.segments[index]
+    starts = [e.start for e in row.events if e.type == "barge_in" and e.target == index and e.actor == "user"]
+    inside = [
+        s.start
+        for s in row.segments
+        if s.speaker == "user" and s.kind == "turn" and segment.start <= s.start <= segment.end
+    ]
+    return min([*starts, *([] if starts else inside), segment.end])
