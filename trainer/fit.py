@@ -56,6 +56,8 @@ def fit(config: Fit, out: Path, *, workers: int = 0, rows: Sequence[int] | None 
     index = index if rows is None else index.select(list(rows))
     record = {"fit": config.model_dump(mode="json"), "data": index.folder.fingerprint, "rows": len(index)}
     _claim(out, record)
+    if (out / "run.json").exists():
+        return out / "fastpath"
     began = time.perf_counter()
     path = _begun(config, index, out / "begun")
     done: dict[str, Any] = {}
