@@ -117,7 +117,7 @@ def choose_threshold(probabilities: npt.ArrayLike, labels: npt.ArrayLike, rule: 
 
     ``keep_good``: the highest threshold that still commits this share of the good prefixes (the paper's 0.50 keeps
     96 %). ``macro_f1``: the highest mean of the F1 of good and of bad. The threshold lies midway between two scores
-    that occur, so that rounding decides nothing.
+    that occur, so that rounding decides nothing, and some prefix is always committed.
     """
     good = two_classes(labels)
     p = np.asarray(probabilities, dtype=np.float64)
@@ -129,10 +129,11 @@ def choose_threshold(probabilities: npt.ArrayLike, labels: npt.ArrayLike, rule: 
     else:
         f1_good = 2 * kept_good / (kept_good + kept_bad + good.sum())
         f1_bad = 2 * ((~good).sum() - kept_bad) / (len(p) - kept_good - kept_bad + (~good).sum())
-        cut = int(np.argmax(f1_good + f1_bad))
-    below, above = (levels[cut - 1] if cut else 0.0), (levels[cut] if cut < len(levels) else 1.0)
-    middle = float((below + above) / 2)
-    return middle if middle > below else float(above)
+        cut = int(np.argmax((f1_good + f1_bad)[:-1]))
+    if not cut:
+        return 0.0
+    middle = float((levels[cut - 1] + levels[cut]) / 2)
+    return middle if middle > levels[cut - 1] else float(levels[cut])
 
 
 def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = 10) -> tuple[Bin, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -23,8 +23,11 @@ from torch import Tensor
 
 from datagen.core.types import Strict, Turn
 from trainer.folds import whole
-from trainer.model.drafting import Draft
 from trainer.model.verifier import MAX_STEPS, NUM_SCALARS
+
+if TYPE_CHECKING:
+    # Drafting loads transformers; reading what was drafted does not need it.
+    from trainer.model.drafting import Draft
 
 WORDS = 5
 """Whitespace words of a prefix (RelayS2S section 2.3; table 5 also has 3 and 7)."""

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks import asking, clips, jobs, rendering
+from tests.benchmarks import asking, clips, jobs, rendering, verifying
 from tests.benchmarks.result import Result
 
 RECIPE = "recipes/assistant.yaml"
@@ -26,6 +26,7 @@ def main() -> int:
             "asking": asking.faulty_service,
             "real": jobs.real_input,
             "clips": clips.all_routes,
+            "verifier": verifying.decision,
         }.items():
             if wanted and name not in wanted:
                 continue

@@ -105,8 +105,11 @@ def evaluate(
 ) -> VerifierReport:
     """Everything Table 4 says, over drafts that neither training nor the choice of the threshold has seen.
 
-    ValueError when the drafts are of one class, or are the ones the verifier was made with.
+    ValueError when the drafts are of one class, of another fast path or length, or those the verifier was made with.
     """
+    if prefixes.words != {card.words} or prefixes.hidden_size != card.shape.hidden_size:
+        found = f"{sorted(prefixes.words)} words and hidden size {prefixes.hidden_size}"
+        raise ValueError(f"prefixes: {found}; the verifier is for {card.words} and {card.shape.hidden_size}")
     if prefixes.fingerprint in card.data.split():
         raise ValueError("prefixes: the verifier was trained or tuned on these very drafts; evaluate on others")
     logits = logits_of(verifier.eval(), prefixes, device)

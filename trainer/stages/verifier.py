@@ -27,7 +27,15 @@ from torch import Tensor
 
 from datagen.core.rng import key, stream
 from datagen.core.types import Strict
-from trainer.calibration import Calibration, Rule, calibrate, calibration_error, choose_threshold, reliability
+from trainer.calibration import (
+    Calibration,
+    Rule,
+    calibrate,
+    calibration_error,
+    choose_threshold,
+    reliability,
+    two_classes,
+)
 from trainer.model.verifier import Verifier, VerifierCard, VerifierShape, save
 from trainer.prefix_store import PrefixSet
 from trainer.ranking import Ranking
@@ -91,7 +99,8 @@ def fit(
 ) -> VerifierCard:
     """Trains, or goes on where a killed run stopped, and writes the verifier; ``progress`` hears of every epoch.
 
-    ValueError when the two sets share a dialogue or a voice, have one class only, or the folder holds another run.
+    ValueError when the two sets share a dialogue or a voice or have one class only, when a training prefix was not
+    drafted out of fold, or when the folder holds another run.
     """
     _check(train, validation)
     identity = json.dumps([VERSION, config.identity(), train.fingerprint, validation.fingerprint])
@@ -161,8 +170,19 @@ def logits_of(verifier: Verifier, prefixes: PrefixSet, device: str = "cpu") -> n
 
 
 def _check(train: PrefixSet, validation: PrefixSet) -> None:
-    if train.hidden_size != validation.hidden_size:
-        raise ValueError(f"hidden size {train.hidden_size} in training, {validation.hidden_size} in validation")
+    """ValueError where the two sets do not fit each other, or cannot teach."""
+    for what, ours, theirs in (
+        ("hidden size", {train.hidden_size}, {validation.hidden_size}),
+        ("words per prefix", train.words, validation.words),
+    ):
+        if len(ours | theirs) > 1:
+            raise ValueError(f"{what}: {sorted(ours)} in training, {sorted(theirs)} in validation; it must be one")
+    if None in train.folds:
+        loose = train.ids[train.folds.index(None)]
+        raise ValueError(
+            f"fold: training prefix {loose!r} has none; on what it was trained on a fast path drafts as nowhere else, "
+            "so draft every conversation with the fold that held it out"
+        )
     for what, ours, theirs in (
         ("dialogues", train.dialogues, validation.dialogues),
         ("user voices", train.user_voices, validation.user_voices),
@@ -174,7 +194,7 @@ def _check(train: PrefixSet, validation: PrefixSet) -> None:
             )
     for name, prefixes in (("training", train), ("validation", validation)):
         try:
-            Ranking(prefixes.labels, np.zeros(len(prefixes)))
+            two_classes(prefixes.labels)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
@@ -250,7 +270,7 @@ def _operating_point(run: _Run, verifier: Verifier, history: list[EpochMetrics])
     }
     return VerifierCard(
         shape=verifier.shape,
-        words=max(run.train.words),
+        words=min(run.train.words),
         threshold=threshold,
         calibration=calibration,
         rule=config.rule,
