@@ -74,6 +74,8 @@ def features(samples: Tensor) -> Tensor:
     if samples.ndim == 1:
         return features(samples[None])[0]
     frames = samples.shape[-1] // HOP
+    if frames == 0:
+        return samples.new_empty(len(samples), 0, MEL, dtype=torch.float32)
     padded = functional.pad(whole_ticks(samples).float(), (CONTEXT, 0))
     return _log_mel(padded)[:, :frames]
 

@@ -34,8 +34,8 @@ from pydantic import Field
 from datagen.core.records import SegmentKind
 from datagen.core.types import Strict
 from trainer.evaluate._truth import Pace, Response
-from trainer.evaluate.matching import TOLERANCE
-from trainer.evaluate.thresholds import Event, Thresholds
+from trainer.evaluate.matching import TOLERANCE, Event
+from trainer.evaluate.thresholds import Thresholds
 from trainer.tokens import ControlTokens
 
 
@@ -46,7 +46,6 @@ class Playing(Strict):
     """Responses that have a recorded one. pace: their own text decides, as for all others."""
     max_tokens: int = Field(default=256, gt=0)
     """Of a response's text, 41 s of ticks."""
-    tolerance: int = Field(default=TOLERANCE, ge=0)
 
 
 class Seen(NamedTuple):
@@ -102,13 +101,14 @@ class Agent:
         pace: Pace,
         thresholds: Thresholds | None = None,
         playing: Playing | None = None,
+        tolerance: int = TOLERANCE,
     ) -> None:
         """``letters`` says how many a text's tokens have; ``hold``: the labels have [HOD]."""
         self._recorded = recorded
         self._tokens = tokens
         self._quiet = tokens.hod if hold else tokens.sil
         self._letters, self._pace = letters, pace
-        self._thresholds, self._playing = thresholds, playing or Playing()
+        self._thresholds, self._playing, self._slack = thresholds, playing or Playing(), tolerance
         self._open: _Open | None = None
         self._done: list[Own] = []
         self._next = {"turn": 0, "backchannel": 0}
@@ -157,10 +157,8 @@ class Agent:
 
     def _taken(self, kind: SegmentKind, tick: int) -> int | None:
         """The recorded response that one beginning now stands for: the rule of ``matching.pairs``, as time goes on."""
-        at, slack = self._next[kind], self._playing.tolerance
-        while at < len(self._recorded) and (
-            self._recorded[at].kind != kind or self._recorded[at].start < tick - slack
-        ):
+        at, slack = self._next[kind], self._slack
+        while at < len(self._recorded) and (self._recorded[at].kind != kind or self._recorded[at].start < tick - slack):
             at += 1
         found = at < len(self._recorded) and self._recorded[at].start <= tick + slack
         self._next[kind] = at + found

@@ -12,7 +12,7 @@ from datagen.core.records import SegmentKind
 from datagen.core.types import Strict
 from datagen.core.units import FRAME_SAMPLES, frame_of
 from trainer.data.rows import Row, Segment
-from trainer.targets import Encode, Ids, Item, Rules, Target, target
+from trainer.targets import Ids
 from trainer.tokens import ControlTokens
 
 
@@ -55,26 +55,22 @@ def letters(text: str) -> int:
 
 
 def pace_of(rows: Iterable[Row]) -> Pace:
-    """The straight line through length and duration of what the assistant says uncut.
+    """The straight line through length and duration of what the assistant says uncut, or where it never finishes
+    anything, of what is heard of it.
 
-    ValueError where it never finishes anything.
+    ValueError where it says nothing.
     """
-    said = [s for row in rows for s in row.segments if s.speaker == "assistant" and not s.yielded]
+    all_said = [s for row in rows for s in row.segments if s.speaker == "assistant"]
+    said = [s for s in all_said if not s.yielded] or all_said
     lengths = np.array([letters(s.text) for s in said], dtype=np.float64)
     samples = np.array([s.end - s.start for s in said], dtype=np.float64)
     if not lengths.sum():
-        raise ValueError("pace: the assistant finishes no turn in these conversations; give more of them")
+        raise ValueError("pace: the assistant says nothing in these conversations; give others")
     if len(np.unique(lengths)) > 1:
         slope, base = np.polyfit(lengths, samples, 1)
         if slope > 0:
             return Pace(base=float(base), per_letter=float(slope))
     return Pace(base=0.0, per_letter=float(samples.sum() / lengths.sum()))
-
-
-def labelled(row: Row, encode: Encode, tokens: ControlTokens, rules: Rules | None = None) -> Target:
-    """A row's labels; see ``trainer.targets.target``."""
-    found = [Item(s.speaker, s.kind, s.start, s.end, s.text, s.text_full, s.yielded) for s in row.segments]
-    return target(found, row.num_samples, encode, tokens, rules)
 
 
 def responses_of(row: Row, ids_K: Ids, tokens: ControlTokens, pace: Pace) -> tuple[Response, ...]:

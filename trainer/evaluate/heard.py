@@ -7,7 +7,7 @@ Everything that is measured starts from here, so the speech is encoded once howe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,9 +19,9 @@ from trainer.data.batching import Batching, plan_batches
 from trainer.data.index import Index
 from trainer.data.loader import Batch, Conversations, Order, make_loader
 from trainer.data.rows import Row
-from trainer.evaluate._truth import labelled
 from trainer.model.duplex import Duplex
-from trainer.targets import Ids, Rules, Target
+from trainer.stages.objectives import items_of
+from trainer.targets import Ids, Rules, Target, target
 from trainer.tokens import ControlTokens, encode
 
 
@@ -65,20 +65,25 @@ def batches_of(index: Index, transform: Transform | None = None, seconds: float 
 
 
 @torch.no_grad()
-def hear(fast: Hearing, batches: Iterable[Batch], rules: Rules | None = None) -> Iterator[Heard]:
+def hear(fast: Hearing, batches: Iterable[Batch], rules: Rules) -> Iterator[Heard]:
     """Encodes conversations and labels them.
 
     Args:
         fast: a fast path in evaluation mode, on any device.
         batches: see ``batches_of``.
-        rules: how its labels were written in training.
+        rules: how its labels were written in training (``fast.preset.rules``).
     """
     device = device_of(fast.duplex)
     for batch in batches:
         speech_BKD, _ = fast.speech(batch.samples_BN.to(device), batch.lengths_B.to(device))
         for row, speech_KD in zip(batch.rows, speech_BKD.float().cpu(), strict=True):
-            made = labelled(row, lambda text: encode(fast.tokenizer, text), fast.tokens, rules)
-            yield Heard(row, speech_KD[: len(made.ids_K)].clone(), made)
+            yield heard_of(row, speech_KD, fast, rules)
+
+
+def heard_of(row: Row, speech_KD: Tensor, fast: Hearing, rules: Rules) -> Heard:
+    """A conversation with its labels; ticks of speech behind the last label are dropped."""
+    made = target(items_of(row), row.num_samples, lambda text: encode(fast.tokenizer, text), fast.tokens, rules)
+    return Heard(row, speech_KD[: len(made.ids_K)].clone(), made)
 
 
 def device_of(duplex: Duplex) -> torch.device:
@@ -91,7 +96,7 @@ def stacked(speech: Iterable[Tensor], device: torch.device) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(speech), batch_first=True).to(device)
 
 
-def by_length(heard: list[Heard] | tuple[Heard, ...], size: int) -> Iterator[list[int]]:
+def by_length(heard: Sequence[Heard], size: int) -> Iterator[list[int]]:
     """Places of conversations in groups of ``size``, the longest first, so that little is padded."""
     order = sorted(range(len(heard)), key=lambda place: -heard[place].ticks)
     for first in range(0, len(order), size):

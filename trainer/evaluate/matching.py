@@ -23,9 +23,9 @@ from trainer.tokens import ControlTokens
 TOLERANCE = 1
 """Ticks of 160 ms, to either side (RelayS2S section 4.2)."""
 
-Kind = Literal["bos", "sil", "stp", "boc"]
-"""What Table 3 scores, named as in ``ControlTokens``."""
-EVENTS: tuple[Literal["bos", "stp", "boc"], ...] = ("bos", "stp", "boc")
+Event = Literal["bos", "stp", "boc"]
+EVENTS: tuple[Event, ...] = ("bos", "stp", "boc")
+"""The tokens that do something, named as in ``ControlTokens``."""
 
 
 class Counts(Strict):
@@ -109,14 +109,14 @@ def silence(predicted_K: Ids, truth_K: Ids, silent: Collection[int], acts: Colle
     return Counts(tp=int((kept_K & quiet_K).sum()), fp=int((kept_K & due_K).sum()), fn=int((acted_K & quiet_K).sum()))
 
 
-def tally(predicted_K: Ids, truth_K: Ids, tokens: ControlTokens, tolerance: int = TOLERANCE) -> dict[Kind, Counts]:
-    """Everything Table 3 counts in one conversation, from what was emitted and the labels, tick by tick.
+def tally(predicted_K: Ids, truth_K: Ids, tokens: ControlTokens, tolerance: int = TOLERANCE) -> dict[str, Counts]:
+    """What Table 3 counts in one conversation: ``EVENTS`` and "sil", from what was emitted and the labels, per tick.
 
     Raises ValueError where the two differ in length.
     """
     if len(predicted_K) != len(truth_K):
         raise ValueError(f"{len(predicted_K)} ticks were emitted for {len(truth_K)} labels; cut both to the labels")
-    found: dict[Kind, Counts] = {}
+    found: dict[str, Counts] = {}
     for kind in EVENTS:
         token = getattr(tokens, kind)
         found[kind] = count(places(predicted_K, token), places(truth_K, token), tolerance)

@@ -16,9 +16,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from datagen.core.types import Strict
-from trainer.evaluate.matching import EVENTS, TOLERANCE, Counts, count
+from trainer.evaluate.matching import EVENTS, TOLERANCE, Counts, Event, count
 
-Event = Literal["bos", "stp", "boc"]
 Chance = npt.NDArray[np.float32]
 F1 = Mapping[Event, float]
 """How good each event is; not a number where the data have none of a kind."""
@@ -91,7 +90,7 @@ def best_threshold(
 
 def crossings(chance_K: Chance, level: float, onsets: bool = False) -> list[int]:
     """The ticks at or above a level; with ``onsets`` the first of each run of them."""
-    above_K = chance_K >= level
+    above_K = chance_K.astype(np.float64) >= level
     if onsets:
         above_K = above_K & ~np.concatenate([[False], above_K[:-1]])
     return np.flatnonzero(above_K).tolist()
@@ -121,6 +120,7 @@ def search(
         return tried[point]
 
     centre = start.moved(0.0)
+    at(centre)
     for steps in rounds:
         points = [centre.moved(step) for step in sorted(steps)]
         found = [at(point) for point in points]
@@ -128,7 +128,8 @@ def search(
             **{kind: getattr(points[_middle_of_best([f[kind] for f in found])], kind) for kind in EVENTS}
         )
         at(centre)
-    best = max(tried, key=lambda point: _mean(tried[point]))
+    # Of equally good points the one that the search ended at, which lies amid its neighbours.
+    best = max([centre, *tried], key=lambda point: _mean(tried[point]))
     return Calibrated(
         thresholds=best,
         mode="free",
@@ -141,7 +142,7 @@ def search(
 def _moved(threshold: float, logits: float) -> float:
     inside = min(max(threshold, LEAST), MOST)
     moved = 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + logits)))
-    # Rounded, so that a step back and forth is the same point and costs no second pass.
+    # Rounded, so that a step of 0 is the same point and costs no second pass.
     return min(max(round(moved, 4), LEAST), MOST)
 
 
