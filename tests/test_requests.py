@@ -51,6 +51,7 @@ def tool(folder: Path, spoiled: float) -> int:
         for line in map(json.loads, file.read_text().splitlines()):
             rng = stream(1, line["key"], "tool")
             samples = rng.normal(0, 2_000, int(RATE * max(len(line["text"]) / 18, 0.4))).astype(np.int16)
+            samples = np.pad(samples, (0, RATE // 5))
             content = wav(samples if rng.random() >= spoiled else samples * 0)
             path = Path(line["wav"])
             path.parent.mkdir(parents=True, exist_ok=True)

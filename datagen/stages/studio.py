@@ -144,11 +144,11 @@ class Studio:
     def _judged(self, line: Line, voice: Voice, speech: Speech, number: int) -> Clip:
         """The clip with its word times; Unspoken when it breaks a rule."""
         rules, words = self.config.acceptance, line.text.split()
-        trims = speech.words is None
-        pcm = _trimmed(speech.pcm, rules) if trims else speech.pcm
-        if trims and (found := acceptance.abrupt(speech.pcm, line.text, rules)):
-            raise Unspoken("; ".join(found))
-        if found := acceptance.faults(pcm, line.text, rules, heard=self.recogniser is not None):
+        pcm = _trimmed(speech.pcm, rules) if speech.words is None else speech.pcm
+        found = acceptance.faults(pcm, line.text, rules, heard=self.recogniser is not None)
+        if not found and speech.words is None:
+            found = acceptance.abrupt(speech.pcm, line.text, rules)
+        if found:
             raise Unspoken("; ".join(found))
         heard = None if self.recogniser is None else self.recogniser.transcribe(pcm, self.config.language)
         wer = None if heard is None else self._compared(line, voice, heard)
