@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks import asking, clips, jobs, rendering, verifying
+from tests.benchmarks import asking, clips, jobs, rendering, tick, verifying
 from tests.benchmarks.result import Result
 
 RECIPE = "recipes/assistant.yaml"
@@ -27,6 +27,7 @@ def main() -> int:
             "real": jobs.real_input,
             "clips": clips.all_routes,
             "verifier": verifying.decision,
+            "tick": tick.tick,
         }.items():
             if wanted and name not in wanted:
                 continue

@@ -118,7 +118,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        """While training: keep the blocks' inputs alone and compute the rest again; a quarter slower, far smaller."""
+        """While training: keep the blocks' inputs alone and compute the rest again: a third more arithmetic."""
         self.cmvn = Cmvn(config.mel)
         self.front = FrontEnd(config)
         self.embed = Embed(config)

@@ -7,7 +7,7 @@ bytes halves it, and 8 bits quarter it.
               stream still is what the whole is. FBGEMM, so x86 alone.
     int8      As float16, but the encoder's blocks in 8 bits: weights with one scale per output, activations with one
               per call. Off by 3e-3 (bfloat16 throughout: 1e-2 to 2e-2). The calls of a stream and of a whole recording
-              differ, and so do streams that step as one batch. The rest is a fifth of the weights and would be worth
+              differ, and so do streams that step as one batch. The rest is a seventh of the weights and would add
               0.02: nothing corrects what the adapter rounds.
 
 Convolutions become products with patches: a tick has 76 patches of the second one, too few for a convolution kernel.
