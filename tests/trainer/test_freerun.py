@@ -166,6 +166,11 @@ def test_a_response_starts_when_the_one_before_is_over() -> None:
     assert [r.start for r in run(said).responses] == [10, 18]
 
 
+def test_a_recorded_turn_is_taken_once() -> None:
+    found = run(quiet(plain(), t9=T.bos, t10=T.stp, t11=T.bos, t12=T.eos))
+    assert [r.reference for r in found.responses] == [0, None]
+
+
 def test_nobody_stops_a_backchannel() -> None:
     talk = row(
         Said("user", 0, 14), Said("assistant", 5, 10, "wait", "backchannel"), Said("assistant", 15, 20), ticks=25
@@ -219,7 +224,17 @@ def test_a_false_start_and_its_stop_are_told_from_the_rest() -> None:
     assert (missed.begun, missed.talking, missed.latency) == (False, False, None)
 
 
-@pytest.mark.parametrize(("at", "latency"), [(14, 0), (16, 2), (18, 4), (22, 8)])
+def test_a_stop_in_time_is_right_whoever_began() -> None:
+    """The turn was begun two ticks late, so it is a false start; its stop is none the less the one that was due."""
+    said = quiet(cut(), t8=T.bos, t17=T.stp)
+    found = run(said, pace=Pace(base=2560 * 20, per_letter=1))
+    assert scores(said, found)["stp"] == Counts(tp=1)
+    sentence = false_starts(said, found)
+    assert (sentence.false_starts, sentence.over_user) == (1, 0)
+    assert (sentence.false_stops, sentence.after_false_start) == (0, 0)
+
+
+@pytest.mark.parametrize(("at", "latency"), [(14, 0), (16, 2), (17, 3), (18, 4), (22, 8)])
 def test_stop_latency_counts_from_the_users_onset(at: int, latency: int) -> None:
     said = quiet(cut(), t6=T.bos, t7=T.eos, **{f"t{at}": T.stp})
     found = run(said)

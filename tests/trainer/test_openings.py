@@ -13,23 +13,26 @@ import torch
 from datagen.core.types import Turn
 from tests.trainer.talks import RULES, Path, Said, heard, row, tokenizer, tokens
 from trainer.data.rows import Row
+from trainer.evaluate import openings as opening_module
 from trainer.evaluate._agent import Own
 from trainer.evaluate.freerun import Run, free_run
 from trainer.evaluate.heard import Heard
 from trainer.evaluate.openings import Opening, markdown, openings, references, validity
 from trainer.model.drafting import Drafting, Onset, draft_at
 from trainer.model.duplex import Duplex, RandomLlm, build_llm
-from trainer.tokens import decode
+from trainer.tokens import decode, encode
 
 T = tokens()
 
 
 @cache
 def path() -> Path:
+    """A random model that hardly ever says a control token."""
     llm = build_llm(RandomLlm(hidden=16, layers=2, heads=2, kv_heads=1, ffn=32), T, 5)
     with torch.no_grad():
         for weight in llm.parameters():
             weight.mul_(8 if weight.ndim > 1 else 1)
+        llm.get_input_embeddings().weight[list(T.ids)] *= 0.01  # pyright: ignore[reportIndexIssue, reportArgumentType]
     return Path(Duplex(llm, T).eval(), tokenizer())
 
 
@@ -116,6 +119,20 @@ def test_own_prefixes_follow_the_models_own_history() -> None:
     (draft,) = draft_at(path().duplex, conversation.speech_KD[None], label_BK, [Onset(0, 13)], options)
     end = next((n for n, token in enumerate(draft.tokens) if token in T.ids), len(draft.tokens))
     assert found[0].prefix == " ".join(decode(tokenizer(), draft.tokens[:end]).split()[:5])
+    told = openings(path(), [conversation], yes, [Run(conversation.ids_K, (alone,), run.recorded)])
+    assert told[0].prefix != found[0].prefix
+
+
+def test_a_draft_ends_with_the_first_control_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[HOD] cannot be spoken, and what a model says after it is no part of its answer."""
+    (conversation,) = talks()[1:]
+    go, there = encode(tokenizer(), "go there")
+    real = opening_module.draft_at(
+        path().duplex, conversation.speech_KD[None], torch.from_numpy(conversation.ids_K.copy())[None], [Onset(0, 5)]
+    )[0]
+    made = replace(real, tokens=(go, T.hod, there))
+    monkeypatch.setattr(opening_module, "draft_at", lambda *_: [made, made])
+    assert [one.prefix for one in openings(path(), [conversation], yes)] == ["go", "go"]
 
 
 def test_the_recorded_words_are_the_ceiling() -> None:

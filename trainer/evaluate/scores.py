@@ -64,17 +64,17 @@ class Table(Strict):
         """The row of a kind; KeyError where there is none."""
         return {line.kind: line for line in self.lines}[kind]
 
-    def markdown(self) -> str:
-        """With the notes a reader needs."""
+    def markdown(self, notes: bool = True) -> str:
+        """``notes``: what the ceilings know, a line each below the table."""
         head = ["", "P %", "R %", "F1 %", "ceiling F1 %", "events"]
-        notes = [f"* {LABELS[x.kind]} ceiling: {x.ceiling.note}" for x in self.lines if x.ceiling]
+        known = [f"* {LABELS[x.kind]} ceiling: {x.ceiling.note}" for x in self.lines if x.ceiling]
         return "\n".join(
             [
                 f"**{self.name}** ({self.conversations} conversations of {self.dialogues} dialogues; in brackets 95 % "
                 "intervals, dialogues drawn again)",
                 "",
                 *grid(head, [line.cells() for line in self.lines]),
-                *(["", *notes] if notes else []),
+                *(["", *known] if known and notes else []),
             ]
         )
 

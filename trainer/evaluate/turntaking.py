@@ -73,14 +73,18 @@ class TurnTaking(Strict):
 
     def markdown(self) -> str:
         """All tables, the matching rule first."""
-        tables = [self.forced, self.forced_calibrated, self.free]
+        tables = [t.markdown(notes=t is self.free) for t in (self.forced, self.forced_calibrated, self.free) if t]
         rule = (
             f"An event counts within +-{self.setting.tolerance} tick (160 ms): predictions in time order, each takes "
-            "the first truth that is not taken. Silence is counted tick by tick, ticks of text and [EOS] left out. A "
-            "teacher-forced [STP] may lie above its ceiling: the text fed back ends with the words that are heard, and "
-            "so tells when the user will cut in."
+            "the first truth that is not taken. Silence ([SIL] or [HOD]) is counted tick by tick, ticks of text and "
+            "[EOS] left out."
         )
-        parts = [rule, *(t.markdown() for t in tables if t), self.false_starts.markdown()]
+        if self.setting.rules.mode == "relays2s" or self.setting.rules.interrupted == "heard":
+            rule += (
+                " Teacher-forced [STP] may lie above its ceiling: the text that is fed back ends with the words that "
+                "are heard, and so tells when the user will cut in."
+            )
+        parts = [rule, *tables, self.false_starts.markdown()]
         return "\n\n".join([*parts, *([self.stops.markdown()] if self.stops else [])])
 
 
