@@ -50,17 +50,17 @@ class Cluster:
         self._done: Queue[Any] = Queue()
         self._count = 0
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        self._plain = [address for address, w in workers.items() if not w.get("resources")]
+        self._mixed = any(w.get("resources") for w in workers.values())
         self.window = max(2 * sum(w["nthreads"] for w in workers.values()), 2)
 
     def submit(self, task: Task) -> None:
         """See Executor. The key is new in every run, so that two runs on one scheduler never share a result.
 
-        Tasks that need nothing special stay off the workers that offer something, as long as there are others: a GPU
-        must not wait for a core that renders.
+        Tasks that need nothing special prefer the workers that offer nothing: a GPU should not wait for a core that
+        renders. It is a preference, so that they go on when those workers die.
         """
         self._count += 1
-        plain = self._plain if not task.resources else []
+        plain = self._plain() if self._mixed and not task.resources else []
         future = self._client.submit(
             task.call,
             *task.args,
@@ -73,6 +73,11 @@ class Cluster:
         )
         self._tasks[future.key] = task
         future.add_done_callback(self._done.put)
+
+    def _plain(self) -> list[str]:
+        """The workers that offer nothing special, as they are now: one that died comes back elsewhere."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return [address for address, w in workers.items() if not w.get("resources")]
 
     def next(self) -> tuple[Task, Any]:
         """See Executor. ConnectionError when the scheduler is gone, which would never give an answer."""

@@ -254,7 +254,7 @@ def test_work_that_no_worker_can_do_is_refused(tmp_path: Path, kinds: Path) -> N
     with building(path, tmp_path / "out", "--workers", "1", kinds=kinds) as process:
         code, out, err = _finished(process)
     assert (code, out) == (2, "")
-    assert err.startswith("error: no worker offers the resource GPU (1); start one with `dask worker ")
+    assert err.startswith("error: no worker offers the resource GPU; give --gpus N for the GPUs of this machine, or ")
     assert err.count("\n") == 1
 
 

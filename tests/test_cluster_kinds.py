@@ -52,7 +52,8 @@ def test_each_kind_of_task_has_workers_of_its_own() -> None:
     with ran(every, 2, 2, None, needs) as found:
         assert set(found["GPU"]) == {("gpu-0", "0"), ("gpu-1", "1")}
         assert {name for name, _ in found["API"]} == {"api"}
-        assert {name for name, _ in found["plain"]} == {"cpu-0", "cpu-1"}
+        on_plain = sum(n for (name, _), n in found["plain"].items() if name.startswith("cpu"))
+        assert on_plain >= found["plain"].total() / 2, "a preference; idle workers may steal"
 
 
 def test_a_gpu_worker_runs_one_task_at_a_time() -> None:
