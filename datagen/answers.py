@@ -109,10 +109,6 @@ class Answers:
             self._refresh()
             return [self._known[key] for key in sorted(self._known)]
 
-    def spent_usd(self, prices: Prices) -> float:
-        """What the run has cost so far."""
-        return sum(prices.of(e.model).usd(e.usage, e.batch) for e in self.entries())
-
     def document(self, name: str) -> dict[str, Any] | None:
         """A small JSON document kept beside the answers (names of batch jobs)."""
         try:

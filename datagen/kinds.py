@@ -205,6 +205,19 @@ class Need:
     """How to get it, in one line."""
 
 
+def needs(family: str, config: KindConfig) -> tuple[Need, ...]:
+    """What a kind says it needs; nothing where it says nothing."""
+    asked = getattr(module(family, config.kind), "needs", None)
+    return tuple(asked(config)) if asked else ()
+
+
+def unreadable(source: object) -> Iterator[Unreadable]:
+    """What a collection of noise or voices cannot offer, as its ``problems()`` tell: lines of "where: reason"."""
+    for problem in getattr(source, "problems", list)():
+        where, _, reason = problem.partition(": ")
+        yield Unreadable(id=where, where=where, reason=reason or problem)
+
+
 def names(family: str) -> list[str]:
     """The kinds a family holds: the modules in its folder."""
     package = importlib.import_module(f"datagen.{family}")

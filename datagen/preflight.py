@@ -44,8 +44,7 @@ def _try(name: str, ask: Callable[[], str]) -> Need:
 
 def _kind(role: str, family: str, config: KindConfig, recipe: Recipe) -> Iterator[Need]:
     """What a kind says it needs; when all of it is here, a try of the thing itself."""
-    asked = getattr(kinds.module(family, config.kind), "needs", None)
-    found = [Need(f"{role}: {n.name}", n.found, n.remedy) for n in (asked(config) if asked else ())]
+    found = [Need(f"{role}: {n.name}", n.found, n.remedy) for n in kinds.needs(family, config)]
     yield from found
     if role in TRIED and all(need.found for need in found) and not _elsewhere(family, config):
         yield _try(role, lambda: TRIED[role](recipe))

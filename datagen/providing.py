@@ -55,10 +55,9 @@ def voices(
     for text in overrides:
         override(raw, text)
     config = prompts.Config(collection=_kind("voices", absolute(raw, Path.cwd())), asr=_recogniser(asr_model))
-    for config_of, family in ((config.collection, "voices"), (config.asr, "asr")):
-        for need in kinds.module(family, config_of.kind).needs(config_of) if config_of is not None else ():
-            if not need.found:
-                raise ValueError(f"{need.name}: {need.remedy}")
+    wanted = kinds.needs("voices", config.collection) + (kinds.needs("asr", config.asr) if config.asr else ())
+    if missing := next((need for need in wanted if not need.found), None):
+        raise ValueError(f"{missing.name}: {missing.remedy}")
     stop = Stop(lambda: say("finishing what is running; Ctrl-C again stops at once"))
     with (
         stop.listening(),

@@ -73,7 +73,7 @@ def test_answers_survive_their_process_and_count_once(said: dict[str, tuple[Repl
         (key, answer.usage, answer.model, batch) for key, (answer, batch) in sorted(expected.items())
     ]
     whole = sum(PRICES.of(answer.model).usd(answer.usage, batch) for answer, batch in expected.values())
-    assert third.spent_usd(PRICES) == pytest.approx(whole)
+    assert sum(PRICES.of(e.model).usd(e.usage, e.batch) for e in third.entries()) == pytest.approx(whole)
     store.clear()
 
 

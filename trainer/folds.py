@@ -26,7 +26,6 @@ conversation may move others; draw the folds once and keep them.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heapreplace
@@ -35,14 +34,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from datagen.core.rng import key
-from datagen.core.types import Strict
+from datagen.core.types import Strict, whole_of
 
 Voices = Literal["heard", "both"]
 Crossing = Literal["refuse", "drop"]
 Atom = tuple[str, str]
 """Something that must not stand on both sides: ``("dialogue", id)`` or ``("voice", id)``."""
 
-_PART = re.compile(r"-p\d+$")
 _LEAST_SHARE = 0.5
 """The smallest fold must have at least this part of an even share: one giant and some crumbs are no folds."""
 
@@ -69,7 +67,7 @@ class Member(Strict):
 
     def atoms(self, voices: Voices) -> frozenset[Atom]:
         """All that must not stand on both sides: the whole dialogue and the voices that count."""
-        return self.heard(voices) | {("dialogue", whole(self.id))}
+        return self.heard(voices) | {("dialogue", whole_of(self.id))}
 
 
 class FoldSize(Strict):
@@ -120,15 +118,6 @@ class Folds(Strict):
         return tuple(FoldSize(held_out=h, training=t, aside=len(self.members) - h - t) for h, t in counts)
 
 
-def whole(conversation_id: str) -> str:
-    """The dialogue a conversation is a part of: ids of parts end in ``-p0``, ``-p1``.
-
-    >>> whole("moss-17-p2"), whole("moss-17")
-    ('moss-17', 'moss-17')
-    """
-    return _PART.sub("", conversation_id)
-
-
 def draw_folds(
     members: Iterable[Member], num_folds: int, seed: int, voices: Voices = "heard", crossing: Crossing = "refuse"
 ) -> Folds:
@@ -154,7 +143,7 @@ def groups_of(members: Iterable[Member], voices: Voices) -> list[tuple[str, ...]
     listed = list(members)
     root = _roots(m.atoms(voices) for m in listed)
     for member in listed:
-        by_root.setdefault(root[("dialogue", whole(member.id))], []).append(member.id)
+        by_root.setdefault(root[("dialogue", whole_of(member.id))], []).append(member.id)
     return sorted((tuple(sorted(ids)) for ids in by_root.values()), key=lambda ids: (-len(ids), ids))
 
 

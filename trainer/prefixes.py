@@ -21,8 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from datagen.core.types import Strict, Turn
-from trainer.folds import whole
+from datagen.core.types import Strict, Turn, whole_of
 from trainer.model.verifier import MAX_STEPS, NUM_SCALARS
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Occasion(Strict):
     @property
     def dialogue(self) -> str:
         """The whole dialogue: what intervals are resampled by."""
-        return whole(self.conversation)
+        return whole_of(self.conversation)
 
 
 class Prefix(Occasion):

@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from datagen.core.acceptance import tokens
 from datagen.core.audio import Span
 from datagen.core.prompting import Cut, Pair, Rules
 from datagen.core.types import CONTROL
 from datagen.core.units import SAMPLE_RATE
 
-CHARACTERS_PER_TOKEN = 4.2
-"""Of the Qwen2 tokenizer, measured on 3,398 English turns (4.16; nine in ten lie between 3.2 and 5.1)."""
 REACH_S = 0.3
 """A recogniser's word times may be off by this much."""
 UNHEARD_S = 0.4
@@ -137,11 +136,6 @@ def _why(faults: Counter[str]) -> str:
 
 def _within(value: float, bounds: Pair) -> bool:
     return bounds[0] <= value <= bounds[1]
-
-
-def tokens(text: str) -> float:
-    """About how many tokens an engine sees in a text: one per word, more in long words."""
-    return max(len(text) / CHARACTERS_PER_TOKEN, len(text.split()))
 
 
 def text_fault(text: str, seconds: float, rules: Rules) -> str:

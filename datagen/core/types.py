@@ -28,6 +28,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+PART = re.compile(r"-p\d+$")
+
+
+def whole_of(dialogue_id: str) -> str:
+    """The dialogue that an id stands for, or stands for a part of: long ones are cut into ``-p0``, ``-p1``, ...
+
+    >>> whole_of("moss-17-p2"), whole_of("moss-17")
+    ('moss-17', 'moss-17')
+    """
+    return PART.sub("", dialogue_id)
+
+
 def uncapitalised(word: str) -> str:
     """The word as it stands inside a sentence: a lower-case first letter, but not for I, I'm and abbreviations."""
     letters = re.search(r"[^\W\d_]+", word)

@@ -6,8 +6,8 @@ The key is read from GEMINI_API_KEY, else from GOOGLE_API_KEY, or from the varia
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -105,14 +105,9 @@ class Wire:
             "generationConfig": generation,
         }
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Connection]:
+    def open(self) -> aclosing[Connection]:
         """A connection; see ``_asking.Wire``."""
-        connection = Connection(self._config)
-        try:
-            yield connection
-        finally:
-            await connection.close()
+        return aclosing(Connection(self._config))
 
 
 class Connection:
@@ -200,7 +195,7 @@ class Connection:
             usage=_usage(response.get("usageMetadata") or {}),
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Closes the client's connections."""
         if self._made is not None:
             await self._http.aclose()

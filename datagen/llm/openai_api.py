@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue
@@ -95,14 +95,9 @@ class Wire:
             body["temperature"] = ask.temperature
         return body | config.extra
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Connection]:
+    def open(self) -> aclosing[Connection]:
         """A connection; see ``_asking.Wire``."""
-        connection = Connection(self._config)
-        try:
-            yield connection
-        finally:
-            await connection.close()
+        return aclosing(Connection(self._config))
 
 
 class Connection:
@@ -168,7 +163,7 @@ class Connection:
             ),
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Closes the client's connections."""
         if self._made is not None:
             await self._made.close()

@@ -6,7 +6,6 @@ one long dialogue (ids that end in ``-p0``, ``-p1``) share the split of the whol
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -14,13 +13,12 @@ from pydantic import Field, SerializeAsAny
 
 from datagen.core.rng import stream
 from datagen.core.textnorm import speakable
-from datagen.core.types import SPLITS, Dialogue, Ingested, Split, Strict, Turn, Unreadable
+from datagen.core.types import SPLITS, Dialogue, Ingested, Split, Strict, Turn, Unreadable, whole_of
 from datagen.kinds import KindConfig, Source, make
 from datagen.stages.inputs import Inputs, Put
 
 NAME = "ingest"
 VERSION = 2
-PART = re.compile(r"-p\d+$")
 
 
 class Config(Strict):
@@ -42,7 +40,7 @@ class Config(Strict):
 
 def split_of(dialogue: Dialogue, splits: dict[Split, float], seed: int) -> Split:
     """The split a dialogue's words fall into, or that of the dialogue it is a part of."""
-    whole = PART.sub("", dialogue.id)
+    whole = whole_of(dialogue.id)
     words = " ".join(t.text.casefold() for t in dialogue.turns)
     draw = stream(seed, words if whole == dialogue.id else whole, "split").random() * sum(splits.values())
     for name in SPLITS:

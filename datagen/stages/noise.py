@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny
 from datagen.core.audio import Pcm, db, peak, power, to_pcm16
 from datagen.core.mixing import LEVEL_SAMPLES, ClipLevels
 from datagen.core.types import Strict, Unreadable
-from datagen.kinds import Clip, KindConfig, NoiseSource, make
+from datagen.kinds import Clip, KindConfig, NoiseSource, make, unreadable
 from datagen.stages.inputs import Inputs, NoiseClip, Put
 
 NAME = "noise"
@@ -36,9 +36,7 @@ def records(config: Config, shard: int, inputs: Inputs) -> Iterator[Clip | Unrea
     """The shard's clips, and with the first shard whatever the kind could not read."""
     source: NoiseSource = make("noise", config.noise)
     if shard == 0:
-        for problem in getattr(source, "problems", list)():
-            where, _, reason = problem.partition(": ")
-            yield Unreadable(id=where, where=where, reason=reason or problem)
+        yield from unreadable(source)
     start = shard * config.clips_per_shard
     yield from source.clips()[start : start + config.clips_per_shard]
 

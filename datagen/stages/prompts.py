@@ -22,7 +22,7 @@ from datagen.core.prompt_choice import Choice, Offer, choose, text_fault, unhear
 from datagen.core.prompting import Rules, cuts, listen, whole
 from datagen.core.types import Blob, Strict, Unreadable
 from datagen.core.units import SAMPLE_RATE
-from datagen.kinds import KindConfig, Person, Recogniser, Recording, Voices, make
+from datagen.kinds import KindConfig, Person, Recogniser, Recording, Voices, make, unreadable
 from datagen.stages.inputs import Inputs, Put
 
 NAME = "prompts"
@@ -84,9 +84,7 @@ def records(config: Config, shard: int, inputs: Inputs) -> Iterator[Person | Unr
     """The shard's people, and with the first shard those whom the collection cannot offer."""
     collection: Voices = make("voices", config.collection)
     if shard == 0:
-        for problem in getattr(collection, "problems", list)():
-            who, _, reason = problem.partition(": ")
-            yield Unreadable(id=who, where=who, reason=reason or problem)
+        yield from unreadable(collection)
     start = shard * config.people_per_shard
     yield from collection.people()[start : start + config.people_per_shard]
 

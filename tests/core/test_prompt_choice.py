@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.core.prompt_choice import Offer, choose, text_fault, tokens, unheard
+from datagen.core.acceptance import tokens
+from datagen.core.prompt_choice import Offer, choose, text_fault, unheard
 from datagen.core.prompting import Cut, Rules
 
 RATE = 24_000
@@ -144,8 +145,9 @@ def test_a_text_fits_a_pace_and_no_other(text: str, seconds: float) -> None:
 
 def test_without_spaces_only_tokens_are_counted() -> None:
     chinese = "今天天气很好我们去公园散步吧好不好"
-    assert "words per second" in text_fault(chinese, 1.5, RULES)
-    assert text_fault(chinese, 1.5, Rules(words_per_second=None)) == ""
+    assert "words per second" in text_fault(chinese, 4.0, RULES)
+    assert text_fault(chinese, 4.0, Rules(words_per_second=None)) == ""
+    assert "s per token" in text_fault(chinese, 1.5, Rules(words_per_second=None)), "eleven characters a second"
 
 
 def spans(*seconds: tuple[float, float]) -> list[tuple[int, int]]:

@@ -30,7 +30,7 @@ def ask_in_batch(url: str, folder: Path, count: int, budget: float = 100, **chan
 
 def spent(folder: Path) -> float:
     with answers(folder) as kept:
-        return kept.spent_usd(PRICES)
+        return sum(PRICES.of(e.model).usd(e.usage, e.batch) for e in kept.entries())
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -53,12 +53,13 @@ def same(state: LMState, before: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(copied(state), before, strict=True))
 
 
-def test_logits_of_the_public_model_are_exact():
+def test_logits_of_the_public_model_are_equal_to_the_rounding_of_float32():
+    """Processors add in different orders: 2.7e-6 between two of them."""
     duplex, io = reference(), tensors()
     with torch.no_grad():
         out = duplex(io["speech_emb"], previous_tokens(io["targets"], duplex.tokens))
     heard_BK = io["attention_mask"].bool()
-    torch.testing.assert_close(out.logits_BKV[heard_BK], io["logits"][heard_BK], rtol=0, atol=1e-6)
+    torch.testing.assert_close(out.logits_BKV[heard_BK], io["logits"][heard_BK], rtol=0, atol=1e-5)
 
 
 def test_the_first_tick_is_fed_silence():

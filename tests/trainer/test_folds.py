@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from datagen.core.rng import stream
-from trainer.folds import Crossing, Folds, Member, Voices, draw_folds, groups_of, whole
+from datagen.core.types import whole_of
+from trainer.folds import Crossing, Folds, Member, Voices, draw_folds, groups_of
 
 LAWS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 VOICES: list[Voices] = ["heard", "both"]
@@ -58,7 +59,7 @@ def test_no_dialogue_and_no_voice_is_on_both_sides(members, k, seed, voices, cro
         held, trained = folds.held_out(fold), folds.training(fold)
         assert held
         assert trained
-        assert not {whole(m.id) for m in held} & {whole(m.id) for m in trained}
+        assert not {whole_of(m.id) for m in held} & {whole_of(m.id) for m in trained}
         assert not {m.user_voice for m in held} & {m.user_voice for m in trained}
         if voices == "both":
             sides = [{v for m in part for v in (m.user_voice, m.assistant_voice)} for part in (held, trained)]
@@ -156,7 +157,7 @@ def test_one_giant_and_crumbs_are_no_folds():
 def test_parts_of_one_dialogue_stay_together():
     members = [Member(id=f"d{i}-p{p}", user_voice=f"u{i}-{p}", assistant_voice="a") for i in range(9) for p in range(3)]
     folds = draw_folds(members, 3, 0)
-    assert {len({whole(m.id) for m in folds.held_out(f)}) for f in range(3)} == {3}
+    assert {len({whole_of(m.id) for m in folds.held_out(f)}) for f in range(3)} == {3}
     loose = draw_folds(members, 3, 0, crossing="drop")
     assert loose.dropped == ()
     assert sum(size.aside for size in loose.sizes()) > 0, "a part whose sibling is held out is not trained on"

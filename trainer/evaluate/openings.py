@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from datagen.core.types import Strict, Turn
+from datagen.core.types import Strict, Turn, whole_of
 from trainer.evaluate.freerun import Run
 from trainer.evaluate.heard import Heard, Hearing, by_length, device_of, stacked
 from trainer.evaluate.intervals import Estimate, GroupedBootstrap
 from trainer.evaluate.judging import Judge
 from trainer.evaluate.scores import grid
-from trainer.folds import whole
 from trainer.model.drafting import Drafting, Onset, draft_at
 from trainer.targets import Point
 from trainer.tokens import decode
@@ -102,7 +101,7 @@ def validity(at: str, found: Sequence[Opening], seed: int = 0) -> Validity:
     judged = [opening for opening in found if opening.valid is not None]
     share = None
     if judged:
-        draws = GroupedBootstrap([whole(opening.conversation) for opening in judged], seed)
+        draws = GroupedBootstrap([whole_of(opening.conversation) for opening in judged], seed)
         share = draws.share(np.array([opening.valid for opening in judged], dtype=bool))
     return Validity(
         at=at,

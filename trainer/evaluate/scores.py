@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from datagen.core.ceiling import wilson
-from datagen.core.types import Strict
+from datagen.core.types import Strict, whole_of
 from trainer.evaluate.ceilings import Ceiling
 from trainer.evaluate.intervals import Estimate, GroupedBootstrap
 from trainer.evaluate.matching import Counts
-from trainer.folds import whole
 
 LABELS: Mapping[str, str] = {
     "bos": "[BOS]",
@@ -87,10 +86,10 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def table(name: str, scored: Sequence[Scored], ceilings: Mapping[str, Ceiling] | None = None, seed: int = 0) -> Table:
     """Sums with intervals. ValueError without conversations."""
-    draws = GroupedBootstrap([whole(s.id) for s in scored], seed)
+    draws = GroupedBootstrap([whole_of(s.id) for s in scored], seed)
     kinds = [kind for kind in LABELS if kind in scored[0].counts]
     cells = np.array([[_cells(s.counts[kind]) for kind in kinds] for s in scored], np.float64)
-    found = _estimates(cells, draws, [whole(s.id) for s in scored])
+    found = _estimates(cells, draws, [whole_of(s.id) for s in scored])
     lines: list[Line] = []
     for place, kind in enumerate(kinds):
         total = sum((s.counts[kind] for s in scored), Counts())
@@ -125,7 +124,7 @@ def recalls(conditions: Mapping[str, Sequence[Scored]], kind: str = "bos", seed:
     ids = [[s.id for s in scored] for scored in conditions.values()]
     if not ids or any(other != ids[0] for other in ids):
         raise ValueError("conditions: score the same conversations in the same order under each of them")
-    draws = GroupedBootstrap([whole(name) for name in ids[0]], seed)
+    draws = GroupedBootstrap([whole_of(name) for name in ids[0]], seed)
     hit = np.array([[s.counts[kind].tp for s in scored] for scored in conditions.values()], np.float64)
     due = np.array([[s.counts[kind].truths for s in scored] for scored in conditions.values()], np.float64)
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.core.types import Strict
+from datagen.core.types import Strict, whole_of
 from datagen.core.units import FRAME_MS, frame_of
 from trainer.evaluate.freerun import Run
 from trainer.evaluate.heard import Heard
 from trainer.evaluate.intervals import Estimate, GroupedBootstrap, Vector
 from trainer.evaluate.matching import TOLERANCE, pairs
 from trainer.evaluate.scores import grid
-from trainer.folds import whole
 
 _QUANTILES = (0.5, 0.9)
 
@@ -117,7 +116,7 @@ def stops(found: Sequence[BargeIn], seed: int = 0) -> Stops | None:
     """All barge-ins together; None without any."""
     if not found:
         return None
-    draws = GroupedBootstrap([whole(b.conversation) for b in found], seed)
+    draws = GroupedBootstrap([whole_of(b.conversation) for b in found], seed)
     talking = np.array([b.talking for b in found])
     latency = np.array([np.inf if b.latency is None else b.latency for b in found])
     overlap = np.array([b.overlap for b in found])
