@@ -7,9 +7,10 @@ out    ?= data/$(recipe)
 args   ?=
 EXTRAS := espeak,show
 preset ?= embedded
+jobs   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset plan check estimate report train test lint fmt bench golden clean
+.PHONY: help dataset plan check estimate report publish train test unit lint fmt bench golden clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,14 @@ estimate: $(BIN)/.user ## What a run would take: money, GPU hours, hours of audi
 report: $(BIN)/.user ## Write the report of a dataset again
 	@$(BIN)/python -m datagen report $(out)
 
+$(BIN)/.hub: $(BIN)/.user
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),hub]'
+	@touch $@
+
+publish: $(BIN)/.hub ## Put data/NAME on the Hugging Face Hub: repo=ORG/NAME, args='--tag v1 --private --dry-run'
+	@test -n '$(repo)' || { echo 'error: repo is missing: make publish recipe=$(recipe) repo=ORG/NAME' >&2; exit 2; }
+	@$(BIN)/python -m datagen publish $(out) $(repo) $(args)
+
 $(BIN)/.train: $(BIN)/.user
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),train]'
@@ -49,8 +58,11 @@ $(BIN)/.train: $(BIN)/.user
 train: $(BIN)/.train ## Train the fast path on data/NAME (goes on where it stopped)
 	@$(BIN)/python -m trainer fit $(out) --out runs/$(recipe) --preset $(preset) $(args)
 
-test: $(BIN)/.dev ## All tests
-	$(BIN)/python -m pytest
+test: $(BIN)/.dev ## All tests (jobs=N processes, each with a torch of its own)
+	$(BIN)/python -m pytest -n $(jobs) --dist worksteal
+
+unit: $(BIN)/.dev ## The quick tests: no clusters, no trainings, fewer examples
+	$(BIN)/python -m pytest -n $(jobs) --dist worksteal -m "not slow"
 
 lint: $(BIN)/.dev ## Style, types, and the rules of who may import whom
 	$(BIN)/ruff check .

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pydantic import BaseModel, Field, ValidationError
 
-from datagen.core.distributions import Fixed, Lognormal, Quantiles, Uniform
+from datagen._card_timing import timing_lines
 from datagen.core.language import Reference, Timing
 from datagen.core.types import SPEAKERS, SPLITS, Split
 from datagen.report.data import Statistics
-from datagen.report.tables import Line, Manifest, rate_lines
+from datagen.report.tables import Line, Manifest, number, rate_lines, voice_lines
 from datagen.schema import SCHEMA_VERSION, features
 
 TASKS = ("audio-to-audio", "automatic-speech-recognition", "voice-activity-detection")
@@ -65,17 +67,6 @@ MEANINGS = {
     "quality": "levels and checks measured on the row",
 }
 
-TIMING_NAMES = {
-    "assistant_onset": "Offset when the assistant takes the floor",
-    "user_onset": "Offset when the user takes the floor",
-    "dyad_sd_ms": "Spread of the user's offsets between conversations",
-    "barge_in_overlap": "Both heard when the user cuts in",
-    "barge_in_cut": "Where the assistant is cut",
-    "backchannel_delay": "From the last word to a backchannel",
-    "pause": "Hesitation inside a turn",
-    "invitation": "Silence that invites a backchannel",
-}
-
 
 class Recipe(BaseModel):
     """The recipe as the manifest names it."""
@@ -123,16 +114,52 @@ class Facts(BaseModel):
         return {name: self.splits[name] for name in SPLITS if name in self.splits}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a dataset is published, and what lies beside its card there."""
+
+    repo: str
+    """``organisation/name`` on the Hub."""
+    url: str
+    plots: tuple[tuple[str, str], ...] = ()
+    """(path, caption) of pictures."""
+    parts: tuple[tuple[str, str, int], ...] = ()
+    """(what brings a licence in, licence, conversations)."""
+
+
 def write_card(
-    manifest: Mapping[str, Any], statistics: Mapping[str, Any], splits: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    splits: Mapping[str, Any] | None = None,
+    place: Place | None = None,
 ) -> str:
     """The card's text: YAML front matter and Markdown.
 
     ``statistics`` is the dump of ``report.Statistics`` (or empty: no table of measurements), ``splits`` stands in
-    for the manifest's own. ValueError names a key of the manifest that is missing or wrong.
+    for the manifest's own, ``place`` is known once the dataset is published. ValueError names a key of the manifest
+    that is missing or wrong.
     """
     facts = read_facts(manifest if splits is None else {**manifest, "splits": splits})
     measured = Statistics.model_validate(statistics)
+    return _template().render(
+        front_matter=yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True),
+        facts=facts,
+        splits=facts.ordered,
+        columns=[(name, type_text(feature), MEANINGS[name]) for name, feature in features().items()],
+        timing=timing_lines(facts.timing),
+        rates=_rates(measured, facts),
+        events=_events(measured),
+        voices=voice_lines(measured),
+        place=place,
+        plots=_pairs(place.plots) if place else [],
+        shared=sorted({v for s in SPEAKERS for v in measured.shared_voices(s)}) if measured.conversations else None,
+        rejected=sum(count.get("rejected", 0) for count in facts.counts.values()),
+        schema_version=SCHEMA_VERSION,
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
     env = Environment(
         loader=PackageLoader("datagen"),
         undefined=StrictUndefined,
@@ -141,18 +168,7 @@ def write_card(
         autoescape=False,
     )
     env.filters["cell"] = _cell
-    return env.get_template("card.md.j2").render(
-        front_matter=yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True),
-        facts=facts,
-        splits=facts.ordered,
-        columns=[(name, type_text(feature), MEANINGS[name]) for name, feature in features().items()],
-        timing=timing_lines(facts.timing),
-        rates=_rates(measured, facts),
-        events=measured.turntaking.events if measured.conversations else {},
-        shared=sorted({v for s in SPEAKERS for v in measured.shared_voices(s)}) if measured.conversations else None,
-        rejected=sum(count.get("rejected", 0) for count in facts.counts.values()),
-        schema_version=SCHEMA_VERSION,
-    )
+    return env.get_template("card.md.j2")
 
 
 def read_facts(manifest: Mapping[str, Any]) -> Facts:
@@ -244,35 +260,25 @@ def type_text(feature: Mapping[str, Any]) -> str:
     return "{" + ", ".join(f"{name}: {type_text(inner)}" for name, inner in feature.items()) + "}"
 
 
-def timing_lines(timing: Timing) -> list[tuple[str, str, str]]:
-    """Quantity, value and source of every number of a timing profile."""
-    return [
-        (name, value_text(field, getattr(timing, field)), timing.sources[field]) for field, name in TIMING_NAMES.items()
-    ]
-
-
-def value_text(field: str, value: Any) -> str:
-    """A timing prior in words."""
-    match value:
-        case Fixed():
-            return f"{value.ms:g} ms"
-        case Uniform():
-            return f"uniform, {value.low_ms:g} to {value.high_ms:g} ms"
-        case Lognormal():
-            limits = f"{value.floor_ms:g} to {value.cap_ms:g} ms"
-            return f"log-normal, median {value.median_ms:g} ms, sigma {value.sigma:g}, {limits}"
-        case Quantiles():
-            return "quantiles: " + ", ".join(f"{100 * p:g} % {ms:g} ms" for p, ms in value.points)
-        case (low, high):
-            return f"{100 * low:g} to {100 * high:g} % of the turn"
-    return f"{value:g} ms" if field.endswith("_ms") else f"{value:g}"
-
-
 def _rates(measured: Statistics, facts: Facts) -> list[Line]:
     if not measured.conversations:
         return []
     lines = rate_lines(measured.turntaking, Manifest(timing=facts.timing, human=facts.human))
     return [line for line in lines if line.assistant or line.user or line.both]
+
+
+def _events(measured: Statistics) -> list[tuple[str, str, str, str, str]]:
+    """Event, by whom, outcome, how many, and how many per hour of conversation."""
+    found = []
+    for name, count in sorted(measured.turntaking.events.items()):
+        event, actor, outcome = (*name.split("/"), "", "")[:3]
+        found.append((event.replace("_", "-"), actor, outcome, number(count, 0), number(count / measured.hours, 0)))
+    return found
+
+
+def _pairs(plots: Sequence[tuple[str, str]]) -> list[Sequence[tuple[str, str]]]:
+    """Two to a row."""
+    return [plots[k : k + 2] for k in range(0, len(plots), 2)]
 
 
 def _cell(text: object) -> str:

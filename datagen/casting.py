@@ -16,10 +16,9 @@ from pathlib import PurePath
 from typing import Any
 
 from datagen import kinds
-from datagen.build import BuildError, Interrupted, Progress
+from datagen.build import BuildError, Progress, finish
 from datagen.core.rng import stream
 from datagen.core.types import SPLITS, Prompt, Split, Voice
-from datagen.faults import told
 from datagen.files import Folder
 from datagen.identity import digest
 from datagen.stages import prompts, run_shard
@@ -130,12 +129,7 @@ def _run(
             continue
         args = (home.url, STAGE, config, {STAGE: work.identity}, shard)
         tasks.append(Task(f"{STAGE}/{shard}", STAGE, run_shard, args, rank=(0, shard), resources=needs))
-    failures = drive(tasks, executor, on_done, stop)
-    for key, error in failures.items():
-        what = told(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise BuildError(f"{key}: {what}; run the same command to go on") from error
-    if stop.asked:
-        raise Interrupted("stopped; the same command goes on from here")
+    finish(drive(tasks, executor, on_done, stop), stop)
 
 
 def _name(person: CastVoice, number: int) -> str:

@@ -10,6 +10,8 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 
+from datagen.cli_export import commands
+from datagen.cli_publish import publish
 from datagen.faults import told
 from datagen.recipe import Recipe, first_error, load
 
@@ -21,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(commands)
+app.command()(publish)
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of one in recipes/.")]
 Set = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Change one key of the recipe; repeatable.")]

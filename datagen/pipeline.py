@@ -38,6 +38,8 @@ SETTINGS = {
     },
 }
 """Of Dask, for the run."""
+STEALING = "distributed.scheduler.work-stealing"
+"""Whether idle workers take tasks of busy ones: one with a GPU would take those that prefer a plain one."""
 
 
 class Cluster:
@@ -107,7 +109,7 @@ def cluster(workers: int, gpus: int, scheduler: str | None, needs: Mapping[str, 
     from dask import config  # type: ignore[reportPrivateImportUsage]
     from dask.distributed import Client, Scheduler, SpecCluster
 
-    with config.set(SETTINGS):
+    with config.set(SETTINGS | {STEALING: not needs}):
         if scheduler is not None:
             with _connected(scheduler) as client:
                 yield _ready(client, needs)

@@ -7,14 +7,21 @@ engine, ask again, and build when nothing is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from datagen.build import Build, Progress, finish, run_stages
+from datagen.core.audio import Pcm
 from datagen.core.types import Annotated, Blob
-from datagen.kinds import NotYet
+from datagen.identity import digest
+from datagen.kinds import Heard, NotYet, Recogniser
 from datagen.stages import synthesize
 from datagen.stages.inputs import Inputs
+from datagen.stages.studio import Studio
 from datagen.tally import Tally
 from datagen.tasks import Executor, Stop, Task, drive
 from datagen.tts import batch
@@ -54,10 +61,10 @@ def write_requests(
 ) -> int:
     """What one shard still needs, in ``todo-<shard>.jsonl``; no file where it needs nothing."""
     wanted: dict[str, Mapping[str, Any]] = {}
-    with Inputs(work_url, identities, shard) as inputs:
+    with Inputs(work_url, identities, shard) as inputs, _remembering(Studio.of(config, inputs), inputs) as studio:
         for record in inputs.upstream(synthesize.UPSTREAM).records(shard, Annotated):
             try:
-                synthesize.process(record, config, inputs, _nowhere)
+                synthesize.spoken(record, config, studio, _nowhere)
             except NotYet as missing:
                 wanted |= {request["key"]: request for request in missing.requests}
             except ValueError:  # the build will refuse the record and say why
@@ -69,3 +76,29 @@ def write_requests(
 def _nowhere(content: bytes) -> Blob:
     """Clips that are there already are judged, not kept: the build reads them again."""
     return Blob(offset=0, nbytes=len(content))
+
+
+class _Remembers:
+    """A recogniser that hears no clip twice: what was heard is known by the clip's samples."""
+
+    def __init__(self, recogniser: Recogniser, known: dict[str, Any]) -> None:
+        self._recogniser, self._known = recogniser, known
+
+    def transcribe(self, pcm: Pcm, language: str) -> Heard:
+        name = hashlib.sha256(pcm.tobytes()).hexdigest()
+        if name not in self._known:
+            self._known[name] = self._recogniser.transcribe(pcm, language).words
+        return Heard(tuple((text, start, stop) for text, start, stop in self._known[name]))
+
+
+@contextmanager
+def _remembering(studio: Studio, inputs: Inputs) -> Iterator[Studio]:
+    """The studio with what earlier rounds heard; what this one hears is kept for the next."""
+    if studio.recogniser is None:
+        yield studio
+        return
+    name = f"{digest([studio.config.asr, studio.config.language])[:12]}-{inputs.shard:05d}.json"
+    folder = inputs.beside("heard")
+    known: dict[str, Any] = json.loads(folder.read(name)) if folder.exists(name) else {}
+    yield replace(studio, recogniser=_Remembers(studio.recogniser, known))
+    folder.write(name, json.dumps(known, ensure_ascii=False))

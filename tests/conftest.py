@@ -1,9 +1,15 @@
-"""Hypothesis settings of all tests: no deadline (machines differ), and on CI the same examples in every run."""
+"""Hypothesis settings of all tests: no deadline (machines differ), on CI the same examples in every run, and a third of
+the examples where only the quick tests are wanted (``-m "not slow"``).
+
+Ctrl-C is listened to in whatever way the tests were started: a shell has its background jobs ignore it.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -11,3 +17,11 @@ settings.register_profile(
 )
 settings.register_profile("ci", settings.get_profile("datagen"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "datagen")
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fewer examples for the quick tests alone; the whole suite draws them all."""
+    if config.getoption("markexpr") == "not slow":
+        settings.register_profile("quick", settings(), max_examples=20)
+        settings.load_profile("quick")

@@ -24,7 +24,7 @@ def drawn(recipe: Path, *overrides: str) -> Blueprint:
 
 def changed(before: Blueprint, after: Blueprint) -> list[str]:
     """Stages of another identity."""
-    return [stage for stage in STAGES if before.identities.get(stage) != after.identities.get(stage)]
+    return [stage for stage in UPSTREAM if before.identities.get(stage) != after.identities.get(stage)]
 
 
 SINCE_INGEST = [stage for stage in STAGES if stage != "noise"]
@@ -54,6 +54,51 @@ SINCE_PLAN = ["plan", "render", "check", "package"]
 def test_a_change_reaches_its_stage_and_those_below_it(tmp_path: Path, override: str, stages: list[str]) -> None:
     path = write_recipe(tmp_path)
     assert changed(drawn(path), drawn(path, override)) == stages
+
+
+WRITER = {"kind": "gemini", "model": "gemini-2.5-flash"}
+"""Only named: nobody asks it."""
+SINCE_WRITE = ["write", *(stage for stage in SINCE_INGEST if stage != "ingest")]
+
+
+def test_without_a_writer_annotate_reads_the_texts_as_they_came(tmp_path: Path) -> None:
+    blueprint = drawn(write_recipe(tmp_path))
+    assert "write" not in blueprint.configs
+    assert blueprint.upstream("annotate") == ("ingest",)
+
+
+def test_with_a_writer_annotate_reads_what_was_written(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path)
+    without, written = drawn(path), drawn(write_recipe(tmp_path, {"writer": WRITER}))
+    assert list(written.configs) == list(written.identities) == list(UPSTREAM)
+    assert written.upstream("write") == ("ingest",)
+    assert written.upstream("annotate") == ("write",)
+    assert changed(without, written) == SINCE_WRITE
+    assert ("writer", "gemini") in [engine[:2] for engine in written.package.provenance.engines]
+    assert written.num_shards("write") == without.num_shards("ingest")
+    assert written.resources("write") == written.needs() == {"API": 1}
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("writing.domain=gardens", SINCE_WRITE),
+        ("writer.model=gemini-2.5-pro", SINCE_WRITE),
+        ("conversations_per_shard=5", ["ingest", *SINCE_WRITE]),
+        ("phenomena.pause.per_minute=9", SINCE_WRITE[1:]),
+        ("writer.timeout_s=7", []),
+    ],
+)
+def test_a_change_reaches_the_writer_from_above_alone(tmp_path: Path, override: str, stages: list[str]) -> None:
+    path = write_recipe(tmp_path, {"writer": WRITER})
+    assert changed(drawn(path), drawn(path, override)) == stages
+
+
+def test_a_raised_version_of_the_writer_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_recipe(tmp_path, {"writer": WRITER})
+    before = drawn(path)
+    monkeypatch.setattr(module_of("write"), "VERSION", 999)
+    assert changed(before, drawn(path)) == SINCE_WRITE
 
 
 def test_a_moved_recipe_keeps_its_identities(tmp_path: Path) -> None:

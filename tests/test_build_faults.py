@@ -19,6 +19,7 @@ from tests.building import Spy, clean, litter, no_pictures, small
 from tests.tiny import Silent, build_here, contents, make_build
 
 __all__ = ["clean", "no_pictures", "small"]
+pytestmark = pytest.mark.slow
 
 
 # -- errors of the machine -------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tests.building import RECORDS, SMALL, no_pictures, small
 from tests.tiny import build_here, dialogue, make_build, rows, write_recipe
 
 __all__ = ["no_pictures", "small"]
+pytestmark = pytest.mark.slow
 
 
 ANSWER = dialogue(0)["turns"][1]

@@ -12,6 +12,7 @@ import soundfile
 import yaml
 
 from datagen import card
+from datagen._card_timing import TIMING_NAMES, value_text
 from datagen.codec import decode_flac
 from datagen.core.distributions import Fixed, Lognormal, Quantiles, Uniform
 from datagen.core.language import PAPER
@@ -136,21 +137,21 @@ def test_size_brackets(rows: int, bracket: str) -> None:
 
 def test_every_column_and_every_number_of_the_profile_is_explained() -> None:
     assert list(card.MEANINGS) == list(features())
-    assert set(card.TIMING_NAMES) == set(PAPER.sources)
+    assert set(TIMING_NAMES) == set(PAPER.sources)
     text = card.write_card(manifest(), {})
     assert all(f"| `{name}` |" in text for name in features())
     assert all(source in text for source in PAPER.sources.values())
 
 
 def test_values_of_timing_priors_read_as_words() -> None:
-    assert card.value_text("a", Fixed(dist="fixed", ms=200)) == "200 ms"
-    assert card.value_text("a", Uniform(dist="uniform", low_ms=500, high_ms=2000)) == "uniform, 500 to 2000 ms"
-    assert "median 220 ms, sigma 0.4, 80 to" in card.value_text(
+    assert value_text("a", Fixed(dist="fixed", ms=200)) == "200 ms"
+    assert value_text("a", Uniform(dist="uniform", low_ms=500, high_ms=2000)) == "uniform, 500 to 2000 ms"
+    assert "median 220 ms, sigma 0.4, 80 to" in value_text(
         "a", Lognormal(dist="lognormal", median_ms=220, sigma=0.4, floor_ms=80)
     )
-    assert "50 % 250 ms" in card.value_text("a", Quantiles(dist="quantiles", points=((0, 0), (0.5, 250), (1, 900))))
-    assert card.value_text("barge_in_cut", (0.2, 0.6)) == "20 to 60 % of the turn"
-    assert card.value_text("dyad_sd_ms", 120.0) == "120 ms"
+    assert "50 % 250 ms" in value_text("a", Quantiles(dist="quantiles", points=((0, 0), (0.5, 250), (1, 900))))
+    assert value_text("barge_in_cut", (0.2, 0.6)) == "20 to 60 % of the turn"
+    assert value_text("dyad_sd_ms", 120.0) == "120 ms"
 
 
 def test_tables_survive_bars_in_their_cells() -> None:

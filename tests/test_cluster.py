@@ -24,7 +24,7 @@ from tests.tiny import build_here, contents, dialogue, write_recipe
 pytestmark = pytest.mark.slow
 
 CHANGES: dict[str, Any] = {"conversations": 48, "conversations_per_shard": 3}
-PATIENCE_S = 60
+PATIENCE_S = 120
 DEADLY = '''
 """A voice that takes its process down at some words."""
 import os

@@ -16,6 +16,7 @@ from tests.production import OUTLINES, SCENES, World, world
 from tests.tiny import build_here, contents, rows
 
 __all__ = ["datagen", "no_pictures"]
+pytestmark = pytest.mark.slow
 KEY = "AIza-the-secret-that-must-not-be-seen"
 
 

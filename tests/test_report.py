@@ -237,6 +237,7 @@ def until(tab: Any, condition: str) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_page_plays_seeks_and_mutes(browser_page: tuple[Any, list[str]]):
     tab, troubles = browser_page
     assert tab.locator(".player").count() == 12
@@ -267,6 +268,7 @@ def test_the_page_plays_seeks_and_mutes(browser_page: tuple[Any, list[str]]):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_page_fits_narrow_screens(browser_page: tuple[Any, list[str]]):
     tab, troubles = browser_page
     for width in (380, 700):

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import yaml
 
+from datagen import kinds
 from datagen.build import BuildError
 from datagen.core.rng import stream
+from datagen.kinds import Heard
 from tests.building import no_pictures
 from tests.commanding import Command, datagen, refused
 from tests.production import build as build_world
 from tests.tiny import build_here, rows
 from tests.tts.speech_server import RATE, wav
+from tests.voices.talking import known_asr
 
-__all__ = ["datagen", "no_pictures"]
+__all__ = ["datagen", "known_asr", "no_pictures"]
 
 
 @pytest.fixture
@@ -60,6 +63,7 @@ def tool(folder: Path, spoiled: float) -> int:
     return made
 
 
+@pytest.mark.slow
 def test_asking_and_making_in_turn_ends_in_a_dataset(recipe: Path, datagen: Command) -> None:
     out, clips = recipe.parent / "out", recipe.parent / "clips"
     rounds = []
@@ -73,6 +77,33 @@ def test_asking_and_making_in_turn_ends_in_a_dataset(recipe: Path, datagen: Comm
     assert said.code == 0, said
     assert len(rows(out)) == 5
     assert rows(out) == rows(_built_anew(recipe))
+
+
+class Listens:
+    """A recogniser that writes down which clips it has heard, and understands nothing."""
+
+    def __init__(self) -> None:
+        self.heard = Counter[bytes]()
+
+    def transcribe(self, pcm: np.ndarray, language: str) -> Heard:
+        self.heard[pcm.tobytes()] += 1
+        return Heard(())
+
+
+def test_no_clip_is_heard_in_two_rounds(
+    recipe: Path, datagen: Command, known_asr: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lenient = "acceptance={attempts: 6, max_wer: 9, max_errors_3_4_words: 9}"
+    settings = ("--set", f"asr={{kind: {known_asr}, path: .}}", "--set", lenient, "--out", recipe.parent / "out")
+    ear = Listens()
+    monkeypatch.setattr(kinds.module("asr", known_asr), "make", lambda config: ear)
+    sizes = []
+    while datagen("requests", recipe, *settings).out.rstrip().splitlines()[-1].endswith("and ask again"):
+        tool(recipe.parent / "clips", 0.2)
+        sizes.append(ear.heard.total())
+        assert len(sizes) < 12
+    assert sizes[0] == 0 < sizes[1] < ear.heard.total(), "each round hears what is new"
+    assert set(ear.heard.values()) == {1}
 
 
 def _built_anew(recipe: Path) -> Path:

@@ -46,6 +46,62 @@ def fit(
 
 
 @app.command()
+def kfold(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, as `fit` wrote it.")],
+    folds: Annotated[int, typer.Option(min=2, help="K.")] = 3,
+    share: Annotated[str, typer.Option(help="encoder: all set out from the run's first stage; nothing.")] = "encoder",
+    judge: Annotated[str, typer.Option(help="grammar, or {kind: gemini, model: NAME} and the like.")] = "grammar",
+    fold: Annotated[int | None, typer.Option(min=0, help="This one alone: one per machine or GPU, then all.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the processor; default all.")] = None,
+) -> None:
+    """Stage 3: K fast paths draft what they were not trained on; a verifier learns which prefixes are good."""
+    import torch
+
+    from trainer.evaluate.grading import grader, judge_config
+    from trainer.kfold import draft_fold, of_run
+    from trainer.kfold import run as run_all
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    config, out = of_run(run, folds, share), run / "kfold"
+    if fold is not None:
+        draft_fold(config, out, run, fold, workers)
+        typer.echo(f"fold {fold} of {folds} is drafted; after all of them run kfold without --fold")
+        return
+    with grader(judge_config(judge), out / "answers") as judging:
+        typer.echo(f"the verifier is in {run_all(config, out, run, judging, workers)}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, as `fit` and `kfold` wrote it.")],
+    data: Annotated[str, typer.Option(metavar="DATA", help="Thresholds from its validation split, figures from test.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where evaluation.json, evaluation.md and plots go.")],
+    paper: Annotated[str | None, typer.Option(metavar="DATA", help="Table 3 on this test split too.")] = None,
+    judge: Annotated[str, typer.Option(help="grammar, or {kind: gemini, model: NAME} and the like.")] = "grammar",
+    tables: Annotated[str, typer.Option(metavar="N,N", help="Which of the paper's tables.")] = "2,3,4,5",
+    limit: Annotated[int | None, typer.Option(min=1, help="Conversations of each split at most.")] = None,
+    floors: Annotated[int, typer.Option(min=0, help="Conversations for the noise floors; 0 = none.")] = 150,
+    timed: Annotated[int, typer.Option(min=1, help="Turns whose latency is measured.")] = 100,
+    back_end: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SECONDS", help="A simulated slow path; default the paper's three.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the processor; default all.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Tables 2 to 5 of the paper with ceilings and intervals, as JSON, Markdown and plots."""
+    import torch
+
+    from trainer.evaluate.command import options_of, run_all
+
+    asked = options_of(data, tables, back_end or (), paper=paper, limit=limit, floors=floors, timed=timed)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    page = run_all(run, asked.model_copy(update={"workers": workers, "device": device}), judge, out)
+    typer.echo(f"the evaluation is in {page}")
+
+
+@app.command()
 def check(data: Data, preset: PresetName = "embedded") -> None:
     """Whether the dataset can be trained on, and what of its text does not fit its ticks."""
     from trainer.checking import report

@@ -38,7 +38,8 @@ SILENCE = math.log(SMALLEST)
 """Every bin of a digitally silent frame: -15.9424."""
 
 BLOCK_CPU, BLOCK_ELSEWHERE = 64, 4_096
-"""Ticks computed at a time. On a CPU a block's buffers stay in a core's cache: all at once is three times slower."""
+"""Ticks computed at a time. On a CPU a block's buffers stay in a core's cache: ten minutes of audio
+take one core 0.13 to 0.20 s, and 0.45 to 0.47 s all at once."""
 
 
 @dataclass(frozen=True)

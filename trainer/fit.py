@@ -9,6 +9,7 @@ OUT/begun/      the untrained fast path: tokenizer, normalisation, random weight
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import torch
 
 from datagen.core.types import Split, Strict
 from trainer import features
+from trainer.aside import write_text
 from trainer.data.audio import Reader
 from trainer.data.index import Index, open_index
 from trainer.model import cmvn
@@ -41,7 +43,9 @@ class Fit(Strict):
     split: Split = "train"
 
 
-def fit(config: Fit, out: Path, *, workers: int = 0, rows: Sequence[int] | None = None) -> Path:
+def fit(
+    config: Fit, out: Path, *, workers: int = 0, rows: Sequence[int] | None = None, after: Path | None = None
+) -> Path:
     """Trains both stages; returns the folder of the fast path. Finished stages are not run again.
 
     Args:
@@ -49,26 +53,30 @@ def fit(config: Fit, out: Path, *, workers: int = 0, rows: Sequence[int] | None 
         out: the run's folder.
         workers: processes that read data.
         rows: rows of the split to train on; None = all (K-fold leaves some out).
+        after: the folder of a run of this preset whose first stage is taken over, tokenizer and normalisation too.
 
     ValueError when the folder belongs to another run, or the data cannot be used.
     """
     index = open_index(config.data, config.split)
     index = index if rows is None else index.select(list(rows))
     record = {"fit": config.model_dump(mode="json"), "data": index.folder.fingerprint, "rows": len(index)}
+    if after is not None:
+        record["after"] = _digest(after / "encoder" / WEIGHTS)
     _claim(out, record)
     if (out / "run.json").exists():
         return out / "fastpath"
     began = time.perf_counter()
-    path = _begun(config, index, out / "begun")
+    path = _begun(config, index, (after or out) / "begun")
+    stages = [("encoder", Transcribing, config.preset.encoder), ("duplex", Conversing, config.preset.duplex)]
+    if after is not None:
+        path.load_weights(after / "encoder" / WEIGHTS)
+        stages = stages[1:]
     done: dict[str, Any] = {}
-    for name, stage, schedule in (
-        ("encoder", Transcribing, config.preset.encoder),
-        ("duplex", Conversing, config.preset.duplex),
-    ):
-        done[name] = _stage(stage(path, schedule), index, out / name, config.seed, workers)
+    for name, stage, schedule in stages:
+        done[name] = _stage(stage(path, schedule, config.seed), index, out / name, config.seed, workers)
     path.eval().save(out / "fastpath")
     seconds = round(time.perf_counter() - began, 1)
-    (out / "run.json").write_text(json.dumps({**record, "stages": done, "seconds": seconds}, indent=1))
+    write_text(out / "run.json", json.dumps({**record, "stages": done, "seconds": seconds}, indent=1))
     return out / "fastpath"
 
 
@@ -78,7 +86,17 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
     plan = out / "plan.json"
     if plan.exists() and json.loads(plan.read_text()) != record:
         raise ValueError(f"{out} holds another run (other data, preset or seed); choose another folder with --out")
-    plan.write_text(json.dumps(record))
+    write_text(plan, json.dumps(record))
+
+
+def _digest(file: Path) -> str:
+    """ValueError where the first stage is not there."""
+    if not file.is_file():
+        raise ValueError(
+            f"{file} is missing: the run has no finished first stage; train it with `python -m trainer fit`"
+        )
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _begun(config: Fit, index: Index, folder: Path) -> FastPath:
@@ -103,5 +121,5 @@ def _stage(objective: Objective, index: Index, out: Path, seed: int, workers: in
         return dict(json.loads((out / "done.json").read_text()))
     figures = train(objective, index, out, seed=seed, workers=workers)
     objective.fast_path.save_weights(out / WEIGHTS)
-    (out / "done.json").write_text(json.dumps(figures))
+    write_text(out / "done.json", json.dumps(figures))
     return figures

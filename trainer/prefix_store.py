@@ -9,7 +9,6 @@ Tensors stay on disk: shards are mapped into memory, and a batch copies only its
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainer.aside import aside, write_text
 from trainer.model.verifier import NUM_SCALARS
 from trainer.prefixes import Batch, Drafted, Prefix, Steps
 
@@ -42,8 +42,8 @@ def write_shard(folder: Path, shard: int, records: Sequence[Drafted]) -> None:
     hidden = torch.cat([r.steps.hidden_LD.to("cpu", torch.float16) for r in records])
     scalars = torch.cat([r.steps.scalars_L3.to("cpu", torch.float32) for r in records])
     target = lines.with_suffix(".safetensors")
-    save_file({"hidden": hidden.contiguous(), "scalars": scalars.contiguous()}, _aside(target))
-    os.replace(_aside(target), target)
+    with aside(target) as made:
+        save_file({"hidden": hidden.contiguous(), "scalars": scalars.contiguous()}, made)
     _write_lines(lines, [r.prefix for r in records])
 
 
@@ -172,13 +172,8 @@ def _tensors(folder: Path, shard: int) -> tuple[Tensor, Tensor]:
         return file.get_tensor("hidden"), file.get_tensor("scalars")
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
 def _write_lines(path: Path, prefixes: Iterable[Prefix]) -> None:
-    _aside(path).write_text("".join(p.model_dump_json() + "\n" for p in prefixes), encoding="utf-8")
-    os.replace(_aside(path), path)
+    write_text(path, "".join(p.model_dump_json() + "\n" for p in prefixes))
 
 
 def _parsed(path: Path, number: int, line: str) -> Prefix:

@@ -31,11 +31,19 @@ class Schedule(Strict):
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)
     freeze: Freezing = "nothing"
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """``muon`` for random weights, see ``trainer.stages.optimizer``."""
     letters: float = Field(default=0.0, ge=0)
-    """Weight of the auxiliary loss: letters of what the user says, by CTC over the encoder's frames. Random encoders
-    need it; trained ones do not."""
-    transcribe: float = Field(default=1.0, ge=0)
-    """Weight of the transcription by the language model (stage 1)."""
+    """Weight of the auxiliary loss: the letter that each encoder frame hears. Random encoders need it; trained ones do
+    not."""
+    transcribe: float = Field(default=0.0, ge=0)
+    """Weight of the transcription by the language model: all of stage 1, and in stage 2 what keeps it."""
+    deafened: float = Field(default=0.0, ge=0, le=1)
+    """Share of the assistant's turns that are learned without hearing the user: drafts are made so."""
+    stretch: float = Field(default=0.0, ge=0, le=0.3)
+    """Other throats for the voices heard, see ``trainer.stages.throats``."""
+    hidden_bins: int = Field(default=0, ge=0, le=40)
+    """Neighbouring mel bins that are hidden at most."""
     save_steps: int = Field(default=500, ge=1)
 
 
@@ -60,16 +68,39 @@ class Preset(Strict):
 
 EMBEDDED = Preset(
     name="embedded",
-    tower=TowerConfig(encoder=EncoderConfig(width=144, blocks=6, heads=4, ffn=576, dropout=0.05), inner=288, out=256),
+    tower=TowerConfig(
+        encoder=EncoderConfig(width=144, blocks=6, heads=4, ffn=576, dropout=0.0, channels=32), inner=288, out=256
+    ),
     llm=RandomLlm(hidden=256, layers=5, heads=4, kv_heads=2, ffn=768),
     vocabulary=2048,
     rules=Rules(interrupted="written"),
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(
-        steps=500, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=1.0, transcribe=0.2
+        steps=500,
+        batch_seconds=100,
+        lr=3e-3,
+        warmup_steps=40,
+        decay="cosine",
+        optimiser="muon",
+        letters=1.0,
+        transcribe=1.0,
+        stretch=0.15,
+        hidden_bins=8,
     ),
-    duplex=Schedule(steps=1200, batch_seconds=120, lr=1e-3, warmup_steps=60, decay="cosine", letters=0.3),
+    duplex=Schedule(
+        steps=900,
+        batch_seconds=100,
+        lr=2.5e-3,
+        warmup_steps=40,
+        decay="cosine",
+        optimiser="muon",
+        letters=0.5,
+        transcribe=0.3,
+        deafened=0.4,
+        stretch=0.15,
+        hidden_bins=8,
+    ),
 )
 """About six million parameters, from random weights."""
 
@@ -80,7 +111,14 @@ SMALL = Preset(
     eos="<|endoftext|>",
     bf16=True,
     encoder=Schedule(
-        steps=6_000, batch_seconds=300, lr=5e-4, warmup_steps=300, decay="cosine", freeze="llm", letters=0.5
+        steps=6_000,
+        batch_seconds=300,
+        lr=5e-4,
+        warmup_steps=300,
+        decay="cosine",
+        freeze="llm",
+        letters=0.5,
+        transcribe=1.0,
     ),
     duplex=Schedule(steps=8_000, batch_seconds=300, lr=1e-4, warmup_steps=300, decay="cosine", letters=0.1),
 )
@@ -93,7 +131,13 @@ PAPER = Preset(
     eos="<|endoftext|>",
     bf16=True,
     encoder=Schedule(
-        steps=100_000, batch_seconds=300, accumulate=2, lr=2e-5, freeze="released and llm", save_steps=10_000
+        steps=100_000,
+        batch_seconds=300,
+        accumulate=2,
+        lr=2e-5,
+        freeze="released and llm",
+        transcribe=1.0,
+        save_steps=10_000,
     ),
     duplex=Schedule(steps=100_000, batch_seconds=300, accumulate=2, lr=3e-5, freeze="released", save_steps=10_000),
 )

@@ -27,9 +27,9 @@ The rules of ``relays2s`` are those of the public data loader (commit b37d4df) o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,9 @@ from pydantic import Field
 
 from datagen.core.records import SegmentKind
 from datagen.core.types import Speaker, Strict
-from datagen.core.units import FRAME_SAMPLES, SAMPLE_RATE, frame_of
+from datagen.core.units import FRAME_SAMPLES, frame_of
 from trainer._writing import Encode, Ids, Item, Overflow, Rules, clean, compatible
+from trainer.data.rows import Row
 from trainer.tokens import ControlTokens
 
 __all__ = [
@@ -52,8 +53,9 @@ __all__ = [
     "Said",
     "Target",
     "Transcript",
+    "alone",
     "class_weights",
-    "items",
+    "items_of",
     "label_ticks",
     "loss_weights",
     "pad_to",
@@ -118,24 +120,9 @@ def label_ticks(num_samples: int) -> int:
     return (num_samples + FRAME_SAMPLES // 2) // FRAME_SAMPLES
 
 
-def items(row: Mapping[str, Any]) -> tuple[Item, ...]:
-    """The segments of a published row in order of start; seconds become the samples they were made from.
-
-    Raises ValueError where a segment lies outside the conversation or the assistant says nothing at all.
-    """
-    found: list[Item] = []
-    for index, segment in enumerate(row["segments"]):
-        start, end = round(segment["start"] * SAMPLE_RATE), round(segment["end"] * SAMPLE_RATE)
-        if not 0 <= start < end <= row["num_samples"]:
-            raise ValueError(
-                f"row {row['id']}: segment {index} from sample {start} to {end} does not lie in the conversation's "
-                f"{row['num_samples']} samples; run `datagen check` on the dataset"
-            )
-        speaker, kind, yielded = segment["speaker"], segment["kind"], segment["yielded"]
-        found.append(Item(speaker, kind, start, end, segment["text"], segment["text_full"], yielded))
-    if not any(item.speaker == "assistant" and item.text for item in found):
-        raise ValueError(f"row {row['id']}: the assistant has no text; labels are made of what its segments say")
-    return tuple(sorted(found, key=lambda item: item.start))
+def items_of(row: Row) -> list[Item]:
+    """A row's segments, in its order, as ``target`` takes them."""
+    return [Item(s.speaker, s.kind, s.start, s.end, s.text, s.text_full, s.yielded) for s in row.segments]
 
 
 def target(
@@ -168,6 +155,21 @@ def target(
 def pad_to(ids_K: Ids, ticks: int, tokens: ControlTokens) -> Ids:
     """Labels for ``ticks`` ticks of speech: those past the labels' end are [PAD] and teach nothing."""
     return np.pad(ids_K[:ticks], (0, max(0, ticks - len(ids_K))), constant_values=tokens.pad)
+
+
+def alone(ids_K: Ids, tokens: ControlTokens, rng: np.random.Generator, share: float) -> npt.NDArray[np.bool_]:
+    """The ticks of text in a share of the turns: where a draft hears nothing, and training may hear nothing either.
+
+    Turns that end in a barge-in are never among them: to be stopped, one has to listen.
+    """
+    found = np.zeros(len(ids_K), np.bool_)
+    begins = np.flatnonzero(np.isin(ids_K, (tokens.bos, tokens.boc)))
+    controls = np.flatnonzero(np.isin(ids_K, tokens.ids))
+    for begin, draw in zip(begins, rng.random(begins.size), strict=True):
+        after = controls[controls > begin]
+        if draw < share and after.size and ids_K[after[0]] != tokens.stp:
+            found[begin + 1 : after[0] + 1] = True
+    return found
 
 
 def class_weights(tokens: ControlTokens, weights: ClassWeights | None = None) -> npt.NDArray[np.float32]:

@@ -116,9 +116,9 @@ def render(statistics: Statistics, shown: Sequence[Exhibit], manifest: Manifest)
         splits=tables.split_lines(statistics),
         lines=tables.rate_lines(summary, manifest),
         ceilings=_ceiling_texts(onset, events),
-        offset_plots=[(s, _offset_plot(statistics, manifest, s)) for s in ("assistant", "user")],
-        length_plots=_length_plots(statistics),
-        sound_plots=_sound_plots(statistics),
+        offset_plots=[(s, offset_plot(statistics, manifest, s)) for s in ("assistant", "user")],
+        length_plots=length_plots(statistics),
+        sound_plots=sound_plots(statistics),
         voices=tables.voice_lines(statistics),
         shared={s: statistics.shared_voices(s) for s in ("user", "assistant")},
         noise_share=statistics.noise.samples / max(summary.samples, 1),
@@ -161,7 +161,7 @@ def _percentiles(histogram: Histogram, unit: float) -> tuple[float, float, float
     return a, b, c, d, e
 
 
-def _offset_plot(statistics: Statistics, manifest: Manifest, taker: Speaker) -> Markup:
+def offset_plot(statistics: Statistics, manifest: Manifest, taker: Speaker) -> Markup:
     """Finished-turn offsets to one speaker, with the profile's outline and human percentiles."""
     offsets = statistics.turntaking.offsets[taker]
     boxes = [plots.Box("this data", _percentiles(offsets, SAMPLES_PER_MS), taker)] if offsets.n else []
@@ -203,7 +203,8 @@ def _decibels(histogram: Histogram) -> plots.Axis:
     return plots.Axis(low, high, 1, tuple(range(low, high + 1, step)), "dBFS", MILLI)
 
 
-def _length_plots(statistics: Statistics) -> list[tuple[str, Markup]]:
+def length_plots(statistics: Statistics) -> list[tuple[str, Markup]]:
+    """Name and plot of how long conversations and both sides' turns are."""
     durations = Histogram(width=SAMPLE_RATE)
     for split in statistics.splits.values():
         durations = durations.merge(split.durations)
@@ -212,7 +213,8 @@ def _length_plots(statistics: Statistics) -> list[tuple[str, Markup]]:
     return [(name, Markup(plots.histogram(h, _seconds(h), title=name, y_label=y, css=css))) for name, h, css, y in out]
 
 
-def _sound_plots(statistics: Statistics) -> list[tuple[str, Markup]]:
+def sound_plots(statistics: Statistics) -> list[tuple[str, Markup]]:
+    """Name and plot of noise ratios, speech levels and the noise floor."""
     names = {
         "assistant_speech_dbfs": ("Speech level, assistant", "assistant"),
         "user_speech_dbfs": ("Speech level, user", "user"),

@@ -76,7 +76,12 @@ def voiced(record: Annotated, config: Config, speak: Speak) -> VoicedScript:
 
 def process(record: Annotated, config: Config, inputs: Inputs, put: Put) -> VoicedScript:
     """The script with its voices and utterances; the samples go to the pack."""
-    studio = Studio.of(config, inputs)
+    return spoken(record, config, Studio.of(config, inputs), put)
+
+
+def spoken(record: Annotated, config: Config, studio: Studio, put: Put) -> VoicedScript:
+    """What a studio makes of the script. ValueError when a turn cannot be spoken, NotYet when clips are still to be
+    made elsewhere."""
     user, assistant = cast(config.voices, record.split, config.seed, record.id)
     to_say = [
         Line(record.id, turn, cue, speaker, text, user if speaker == "user" else assistant)

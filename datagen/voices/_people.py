@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast, overload
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from fsspec import AbstractFileSystem
 from pydantic import Field
 
 from datagen.files import reach as reach_folder
-from datagen.kinds import KindConfig, Person
+from datagen.kinds import KindConfig, Person, Recording
+
+C = TypeVar("C", bound="Collection")
+"""The config of a collection."""
+K = TypeVar("K")
+"""What a collection keeps of a recording until its speaker is asked for."""
 
 
 class Collection(KindConfig):
@@ -30,6 +37,12 @@ class Collection(KindConfig):
     """People with fewer are left out."""
     most_recordings: int = Field(default=60, ge=1)
     """Of one person that are looked at, evenly spread over all."""
+    licence: str = Field(min_length=1)
+    """Of the recordings; it goes into the licences of every row that a cloned voice is heard in."""
+    consent: str = Field(min_length=1)
+    """What the speakers have agreed to, in a few words: "given for synthesis", "none"."""
+    origin: str = Field(min_length=1)
+    """Where the recordings come from, as it is to appear in the published rows."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,63 @@ class Roster(Sequence[Person]):
         if isinstance(place, slice):
             return Roster(self._ids[place], self._make)
         return self._make(self._ids[place])
+
+
+class Speakers(ABC, Generic[C, K]):
+    """A collection in a tree, which is walked when its people or problems are first asked for."""
+
+    nobody: ClassVar[str]
+    """What there is none of where nobody can be used."""
+    remedy: ClassVar[str]
+    """What to do where nobody is there."""
+
+    def __init__(self, config: C, tree: Tree) -> None:
+        self.config = config
+        self._tree = tree
+
+    def people(self) -> Sequence[Person]:
+        """Everyone who can be used, in order of id. ValueError when there is nobody, or what ``_list`` raises."""
+        kept, problems = self._listing
+        if not kept:
+            why = f"the first problem: {problems[0]}" if problems else self.remedy
+            raise ValueError(f"path: {self._tree.root!r} has {self.nobody} that can be used; {why}")
+        return Roster(list(kept), self._person)
+
+    def problems(self) -> list[str]:
+        """Whoever is left out, each with the reason."""
+        return self._listing[1]
+
+    @cached_property
+    def _listing(self) -> tuple[Mapping[str, Sequence[K]], list[str]]:
+        return self._list()
+
+    @abstractmethod
+    def _list(self) -> tuple[Mapping[str, Sequence[K]], list[str]]:
+        """What is kept of each person's recordings, by id; and the problems."""
+
+    @abstractmethod
+    def _recordings(self, id_: str, kept: Sequence[K]) -> Sequence[Recording]:
+        """A person's recordings, of what was kept of them."""
+
+    @abstractmethod
+    def _gender(self, id_: str) -> str:
+        """``m``, ``f``, or empty where it is not told."""
+
+    def _few(self, count: int) -> str:
+        """The problem of a person with too few recordings."""
+        return f"has {count} recordings, fewer than min_recordings {self.config.min_recordings}"
+
+    def _person(self, id_: str) -> Person:
+        config = self.config
+        return Person(
+            id=id_,
+            language=config.language,
+            origin=config.origin,
+            licence=config.licence,
+            consent=config.consent,
+            recordings=tuple(self._recordings(id_, self._listing[0][id_])),
+            gender=self._gender(id_),
+        )
 
 
 class Contents:

@@ -21,8 +21,8 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from datagen.core.spreading import spread
-from datagen.kinds import Need, Person, Recording
-from datagen.voices._people import Collection, Contents, Roster, Tree, reach
+from datagen.kinds import Need, Recording
+from datagen.voices._people import Collection, Contents, Speakers, Tree, reach
 
 SOUNDS = (".flac", ".wav")
 TEXTS = (".normalized.txt", ".txt")
@@ -42,12 +42,6 @@ class Config(Collection):
 
     kind: Literal["folder"] = "folder"
     path: str = Field(min_length=1)
-    licence: str = Field(min_length=1)
-    """Of the recordings; it goes into the licences of every row that a cloned voice is heard in."""
-    consent: str = Field(min_length=1)
-    """What the speakers have agreed to, in a few words: "given for synthesis", "none"."""
-    origin: str = Field(min_length=1)
-    """Where the recordings come from, as it is to appear in the published rows."""
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._+-]*$")
     """Of the voices' ids, before the folder's name: keeps the speakers of two corpora apart."""
 
@@ -59,27 +53,13 @@ class _Kept(NamedTuple):
     text: str
 
 
-class Folder:
-    """The collection; the folder is walked when its people are first asked for."""
+class Folder(Speakers[Config, _Kept]):
+    """The collection: every folder with enough recordings is a person."""
 
-    def __init__(self, config: Config, tree: Tree) -> None:
-        self.config = config
-        self._tree = tree
+    nobody = "no speaker"
+    remedy = _REMEDY
 
-    def people(self) -> Sequence[Person]:
-        """Every folder with enough recordings, in order of id. ValueError when there is none."""
-        kept, problems = self._listing
-        if not kept:
-            why = f"the first problem: {problems[0]}" if problems else _REMEDY
-            raise ValueError(f"path: {self._tree.root!r} has no speaker that can be used; {why}")
-        return Roster(list(kept), self._person)
-
-    def problems(self) -> list[str]:
-        """The folders that are left out, each with its reason."""
-        return self._listing[1]
-
-    @cached_property
-    def _listing(self) -> tuple[dict[str, list[_Kept]], list[str]]:
+    def _list(self) -> tuple[dict[str, list[_Kept]], list[str]]:
         kept: dict[str, list[_Kept]] = {}
         problems: list[str] = []
         for folder in self._tree.here()[0]:
@@ -90,8 +70,7 @@ class Folder:
             elif len(found) >= self.config.min_recordings:
                 kept[id_] = spread(found, self.config.most_recordings)
             elif found:
-                few = f"{len(found)} recordings, fewer than min_recordings {self.config.min_recordings}"
-                problems.append(f"{folder}: has {few}")
+                problems.append(f"{folder}: {self._few(len(found))}")
             else:
                 problems.append(f"{folder}: holds no .wav or .flac file")
         return kept, problems
@@ -116,19 +95,15 @@ class Folder:
         except csv.Error as error:
             raise ValueError(f"path: {name} cannot be read as a table: {error}") from None
 
-    def _person(self, id_: str) -> Person:
-        config = self.config
-        folder = id_.removeprefix(config.prefix)
-        told = self._common | self._table(folder)
-        return Person(
-            id=id_,
-            language=config.language,
-            origin=config.origin,
-            licence=config.licence,
-            consent=config.consent,
-            recordings=tuple(self._recording(kept, told) for kept in self._listing[0][id_]),
-            gender=self._genders.get(folder, ""),
-        )
+    def _folder(self, id_: str) -> str:
+        return id_.removeprefix(self.config.prefix)
+
+    def _gender(self, id_: str) -> str:
+        return self._genders.get(self._folder(id_), "")
+
+    def _recordings(self, id_: str, kept: Sequence[_Kept]) -> list[Recording]:
+        told = self._common | self._table(self._folder(id_))
+        return [self._recording(one, told) for one in kept]
 
     def _recording(self, kept: _Kept, told: dict[str, str]) -> Recording:
         """With the text beside it, else with that a table gives for its path or its name."""

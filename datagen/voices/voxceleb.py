@@ -21,8 +21,8 @@ from typing import Literal
 from pydantic import Field
 
 from datagen.core.spreading import spread
-from datagen.kinds import Need, Person, Recording
-from datagen.voices._people import Collection, Contents, Roster, Tree, reach
+from datagen.kinds import Need, Recording
+from datagen.voices._people import Collection, Contents, Speakers, Tree, reach
 
 VARIABLE = "VOXCELEB_HOME"
 NATIONS = {"en": ("USA", "UK", "Canada", "Australia", "Ireland", "New Zealand")}
@@ -68,28 +68,16 @@ class _Told:
     nationality: str = ""
 
 
-class VoxCeleb:
-    """The collection; the folder is walked when its people are first asked for."""
+class VoxCeleb(Speakers[Config, str]):
+    """The collection: everyone of the editions and nationalities wanted, with recordings from as many videos as
+    possible. ``problems`` tells of those left out for another reason than edition and nationality."""
+
+    nobody = "nobody of VoxCeleb"
+    remedy = _REMEDY
 
     def __init__(self, config: Config, tree: Tree, nations: Iterable[str]) -> None:
-        self.config = config
-        self._tree = tree
+        super().__init__(config, tree)
         self._nations = frozenset(_plain(nation) for nation in nations)
-
-    def people(self) -> Sequence[Person]:
-        """Everyone taken, in order of id; their recordings come from as many videos as possible.
-
-        ValueError when there is nobody, or when VoxCeleb1 is to be filtered and vox1_meta.csv is missing.
-        """
-        kept, problems = self._listing
-        if not kept:
-            why = f"the first problem: {problems[0]}" if problems else _REMEDY
-            raise ValueError(f"path: {self._tree.root!r} has nobody of VoxCeleb that can be used; {why}")
-        return Roster(list(kept), self._person)
-
-    def problems(self) -> list[str]:
-        """Whoever is left out for another reason than edition and nationality, in order of id."""
-        return self._listing[1]
 
     @cached_property
     def _found(self) -> tuple[list[str], dict[str, list[str]]]:
@@ -99,9 +87,8 @@ class VoxCeleb:
     def _told(self) -> dict[str, _Told]:
         return {id_: told for table in self._found[0] for id_, told in read_table(self._tree.text(table))}
 
-    @cached_property
-    def _listing(self) -> tuple[dict[str, list[str]], list[str]]:
-        """The kept names of each person's recordings, and the problems."""
+    def _list(self) -> tuple[dict[str, list[str]], list[str]]:
+        """The kept names, and the problems. ValueError when VoxCeleb1 is filtered and vox1_meta.csv is missing."""
         tables, homes = self._found
         wanted = {id_: folders for id_, folders in homes.items() if self.config.edition in (None, edition(id_))}
         if self._nations and not any(t.endswith("vox1_meta.csv") for t in tables) and 1 in map(edition, wanted):
@@ -120,24 +107,17 @@ class VoxCeleb:
             elif unreadable:
                 problems.append(f"{id_}: {unreadable} files cannot be read here (.m4a); convert each: {_CONVERT}")
             elif names:
-                few = f"{len(names)} recordings, fewer than min_recordings {self.config.min_recordings}"
-                problems.append(f"{id_}: has {few}")
+                problems.append(f"{id_}: {self._few(len(names))}")
         return kept, problems
 
     def _speaks(self, id_: str) -> bool:
         return _plain(self._told.get(id_, _Told()).nationality) in self._nations
 
-    def _person(self, id_: str) -> Person:
-        config = self.config
-        return Person(
-            id=id_,
-            language=config.language,
-            origin=config.origin,
-            licence=config.licence,
-            consent=config.consent,
-            recordings=tuple(Recording(self._tree.url(name)) for name in self._listing[0][id_]),
-            gender=self._told.get(id_, _Told()).gender,
-        )
+    def _recordings(self, id_: str, kept: Sequence[str]) -> list[Recording]:
+        return [Recording(self._tree.url(name)) for name in kept]
+
+    def _gender(self, id_: str) -> str:
+        return self._told.get(id_, _Told()).gender
 
 
 def edition(id_: str) -> Literal[1, 2]:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks import asking, clips, jobs, rendering, tick, verifying
+from tests.benchmarks import asking, clips, exporting, jobs, rendering, stepping, tick, verifying
 from tests.benchmarks.result import Result
 
 RECIPE = "recipes/assistant.yaml"
@@ -28,6 +28,8 @@ def main() -> int:
             "clips": clips.all_routes,
             "verifier": verifying.decision,
             "tick": tick.tick,
+            "exporting": exporting.every_format,
+            "step": stepping.step,
         }.items():
             if wanted and name not in wanted:
                 continue

@@ -175,13 +175,28 @@ def test_long_cues_and_turns_do_not_come_from_the_bank(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_refused_variant_is_replaced_by_another_and_not_tried_again(tmp_path: Path) -> None:
+def test_a_variant_whose_seed_fails_is_made_with_its_next_seed_once(tmp_path: Path) -> None:
     bad = [seed for _, _, seed in _calls(tmp_path / "all")][:3]
     engine = Buzzer(lambda text, of, seed: "silent" if seed in bad else "")
     for _ in range(2):
         clips = {banked(engine, tmp_path / "some", f"c-{n}").pcm.tobytes() for n in range(40)}
         assert len(clips) == 4
-    assert len(engine.calls) == 4 + 3  # a seed that fails is followed by its variant's next one
+    assert len(engine.calls) == 4 + 3
+
+
+def test_a_variant_refused_in_all_attempts_is_replaced_by_another_and_not_tried_again(tmp_path: Path) -> None:
+    hopeless = Buzzer(lambda *_: "silent")
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"^silent.*; 3 attempts$"):
+            banked(hopeless, tmp_path / "none", "c-0")
+        assert len(hopeless.calls) == len({seed for _, _, seed in hopeless.calls}) == 4 * 3
+    bad = [seed for _, _, seed in hopeless.calls][:3]  # all that the variant which c-0 draws has
+    engine = Buzzer(lambda text, of, seed: "silent" if seed in bad else "")
+    for _ in range(2):
+        clips = [banked(engine, tmp_path / "some", f"c-{n}") for n in range(40)]
+        assert len({clip.pcm.tobytes() for clip in clips}) == 3
+        assert {clip.attempts for clip in clips} == {1}
+    assert Counter(seed in bad for _, _, seed in engine.calls) == {True: 3, False: 3}
 
 
 def test_a_shortened_clip_in_the_bank_is_made_again(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_streaming_equals_offline(family: str):
     torch.testing.assert_close(duplex.logits(offline.hidden_BKD), offline.logits_BKV, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_streaming_equals_offline_for_ten_minutes():
     duplex = tiny()
     speech_BKD, previous_BK = speech(1, 3_750)

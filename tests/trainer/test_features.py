@@ -61,6 +61,7 @@ def test_a_stream_gives_the_same_bits(count: int, seed: int, scale: float) -> No
         assert torch.equal(streamed(samples), features(whole_ticks(samples)))
 
 
+@pytest.mark.slow
 def test_the_same_bits_in_long_audio_in_batches_and_with_threads(threads: int) -> None:
     samples = sound(3, 150 * TICK)
     together = features(samples)

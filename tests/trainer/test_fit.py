@@ -49,6 +49,7 @@ def test_a_run_leaves_a_fast_path_and_says_what_it_did(trained: Path) -> None:
     assert not same(weights(trained), weights(trained.parent / "begun"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["encoder", "duplex"])
 def test_a_killed_run_goes_on_to_the_same_weights(
     built: Tiny, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str

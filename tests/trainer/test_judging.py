@@ -8,7 +8,7 @@ from datagen import kinds
 from datagen.core.types import Dialogue, Turn
 from tests.trainer.talks import Said, row
 from trainer.data.rows import Row
-from trainer.evaluate.judging import GrammarJudge, by_id
+from trainer.evaluate.judging import GrammarJudge
 
 TALK = row(Said("user", 0, 5), Said("assistant", 6, 9), ticks=12)
 
@@ -54,14 +54,6 @@ def test_it_says_nothing_about_what_it_does_not_know(judge: GrammarJudge, writte
     stranger = Turn(speaker="user", text="Flibber the gnorts under seventeen blue moons.")
     assert judge(known, (stranger,), said) is None
     assert judge(known, dialogue.turns[:2], said) is None, "the assistant spoke last"
-
-
-def test_rows_are_found_by_their_id(judge: GrammarJudge, written: list[Dialogue]) -> None:
-    named = by_id(judge, [of(dialogue) for dialogue in written])
-    dialogue = written[0]
-    n = next(n for n, turn in enumerate(dialogue.turns) if n and turn.speaker == "assistant")
-    assert named(dialogue.id, dialogue.turns[:n], opening(dialogue.turns[n])) is True
-    assert named("elsewhere", dialogue.turns[:n], opening(dialogue.turns[n])) is None
 
 
 def test_an_unknown_grammar_is_refused() -> None:

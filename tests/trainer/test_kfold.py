@@ -8,20 +8,28 @@ from pathlib import Path
 import pytest
 
 from datagen.core.rng import key
-from datagen.core.types import Turn
 from tests.tiny import build_here, dialogue, write_recipe
 from tests.trainer.tiny_preset import tiny
 from trainer import kfold
 from trainer.data.index import open_index
+from trainer.evaluate.grading import Answer, Scale
 from trainer.fit import Fit, fit
 from trainer.folds import Folds
+from trainer.kfold import KFold
 from trainer.prefix_store import read_prefixes, written
 
 
-def judge(conversation: str, context: Sequence[Turn], prefix: str) -> bool | None:
+class ByName:
     """Three of four are good, by their names."""
-    assert context[-1].speaker == "user"
-    return None if not prefix else key(0, conversation + prefix, "judge") % 4 > 0
+
+    scale = Scale(judge="by name", low=0, best=1, whole=False, meaning="by name")
+
+    def sensible(self, asked: Sequence[Answer]) -> list[bool | None]:
+        assert all(a.context[-1].speaker == "user" for a in asked)
+        return [key(0, a.row.id + a.opening, "judge") % 4 > 0 if a.opening else None for a in asked]
+
+    def quality(self, asked: Sequence[Answer]) -> list[float | None]:
+        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +47,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_prefixes_are_drafted_out_of_fold_and_a_verifier_comes_of_them(data: Path, tmp_path: Path) -> None:
-    longer = tiny().duplex.model_copy(update={"steps": 60, "lr": 1e-2, "letters": 0.0, "save_steps": 60})
+    changes = {"steps": 60, "lr": 1e-2, "letters": 0.0, "transcribe": 0.0, "save_steps": 60}
+    longer = tiny().duplex.model_copy(update=changes)
     config = Fit(data=str(data), preset=tiny(duplex=longer))
-    full = fit(config, tmp_path / "full")
-    made = kfold.run(config, 2, tmp_path / "kfold", full, judge, "by name")
+    fit(config, tmp_path / "full")
+    folds_of = KFold(fit=config, folds=2)
+    made = kfold.run(folds_of, tmp_path / "kfold", tmp_path / "full", ByName())
     assert (made / "verifier.safetensors").exists()
     folds = Folds.model_validate_json((tmp_path / "kfold" / "folds.json").read_text())
     index = open_index(str(data), "train")
@@ -57,7 +67,7 @@ def test_prefixes_are_drafted_out_of_fold_and_a_verifier_comes_of_them(data: Pat
         assert not {voice_of[p.conversation] for p in prefixes} & {voice_of[id_] for id_ in trained_on}
         assert all(p.judge == "by name" for p in prefixes if p.text)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
-    kfold.run(config, 2, tmp_path / "kfold", full, judge, "by name")
+    kfold.run(folds_of, tmp_path / "kfold", tmp_path / "full", ByName())
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert {p: t for p, t in after.items() if "verifier" not in str(p)} == {
         p: t for p, t in before.items() if "verifier" not in str(p)

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tests.trainer.tiny_lm import numbers, reference, tensors, weights
+from tests.trainer.tiny_lm import numbers, reference, state_file, tensors
 from trainer.losses import duplex_loss, transcription, transcription_loss
 from trainer.model.drafting import Drafting, Onset, draft_at
 from trainer.model.duplex import previous_tokens
 from trainer.model.encoder import EncoderConfig
+from trainer.model.loading import load_adapter, load_encoder
 from trainer.model.tower import Tower, TowerConfig
 from trainer.targets import ClassWeights, Transcript, class_weights
 
 SHAPE = TowerConfig(encoder=EncoderConfig(width=64, blocks=2, heads=4, ffn=128, left=2), inner=128, out=48)
-RENAMED = (
-    (r"^speech_encoder\.global_cmvn\.", "encoder.cmvn."),
-    (r"^speech_encoder\.enc\.0\.core\.conv\.0\.", "encoder.front.conv1."),
-    (r"^speech_encoder\.enc\.0\.core\.conv\.2\.", "encoder.front.conv2."),
-    (r"^speech_encoder\.enc\.0\.core\.out\.0\.", "encoder.front.out."),
-    (r"^speech_encoder\.enc\.1\.embed\.0\.", "encoder.embed.linear."),
-    (r"^speech_encoder\.enc\.1\.embed\.1\.", "encoder.embed.norm."),
-    (r"^speech_encoder\.enc\.1\.after_norm\.", "encoder.norm."),
-    (r"^speech_encoder\.enc\.1\.encoders\.(\d+)\.", r"encoder.blocks.\1."),
-    (r"\.self_attn\.pos_bias_u$", ".attention.content_bias"),
-    (r"\.self_attn\.pos_bias_v$", ".attention.position_bias"),
-    (r"\.self_attn\.linear_(\w+)\.", r".attention.\1."),
-    (r"\.w_1\.", ".up."),
-    (r"\.w_2\.", ".down."),
-    (r"^adapter\.subsamplers\.(\d)\.conv1d2\.", r"adapter.stages.\1.conv."),
-    (r"^adapter\.subsamplers\.(\d)\.bn2\.", r"adapter.stages.\1.norm."),
-    (r"^adapter\.subsamplers\.(\d)\.project\.", r"adapter.stages.\1.project."),
-)
-
-
-def renamed(name: str) -> str:
-    for pattern, ours in RENAMED:
-        name = re.sub(pattern, ours, name)
-    return name
 
 
 @cache
 def vectors() -> Tensor:
     """Speech vectors of the reference's features."""
     tower = Tower(SHAPE).eval()
-    own = {renamed(n): t for n, t in weights().items() if n.startswith(("speech_encoder.", "adapter."))}
-    tower.load_state_dict(own, strict=True)
+    load_encoder(tower.encoder, state_file())
+    load_adapter(tower.adapter, state_file())
     io = tensors()
     with torch.no_grad():
         speech_BKD, ticks_B = tower(io["feats"], io["lens"])

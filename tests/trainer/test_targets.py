@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from datagen.core.units import FRAME_SAMPLES
 from tests.trainer.references import references
+from trainer.data.rows import row_of
 from trainer.targets import (
     ClassWeights,
     Item,
@@ -23,8 +24,9 @@ from trainer.targets import (
     Rules,
     Said,
     Target,
+    alone,
     class_weights,
-    items,
+    items_of,
     label_ticks,
     loss_weights,
     pad_to,
@@ -177,6 +179,16 @@ def test_transcripts_are_cut_at_the_labels_end():
     assert [t.kind for t in transcripts] == ["turn", "backchannel"]
 
 
+def test_a_turn_is_learned_alone_from_its_first_word_to_its_end():
+    t = TOKENS
+    ids = np.array([t.sil, t.bos, 150, 151, t.eos, t.hod, t.sil, t.bos, 152, t.stp, t.boc, 153, t.eos, t.bos, 154])
+    always = alone(ids, t, np.random.default_rng(0), 1.0)
+    assert np.flatnonzero(always).tolist() == [2, 3, 4, 11, 12], "not what a barge-in ends, nor what has no end"
+    assert not alone(ids, t, np.random.default_rng(0), 0.0).any()
+    shares = [alone(ids, t, np.random.default_rng(seed), 0.4)[2] for seed in range(400)]
+    assert 0.3 < np.mean(shares) < 0.5
+
+
 def test_weights_follow_the_class():
     ids = np.array([TOKENS.sil, TOKENS.bos, 150, TOKENS.hod, TOKENS.pad, TOKENS.eos])
     weighed = loss_weights(ids, TOKENS, ClassWeights(bos=2, text=0.5))
@@ -202,21 +214,19 @@ def test_a_conversation_without_a_tick_is_refused():
         target([say("assistant", 0, 0.05, "1")], 1_000, numbers, TOKENS)
 
 
-def row(**segment: Any) -> dict[str, Any]:
-    whole = {"speaker": "assistant", "kind": "turn", "start": 1.5, "end": 2.0, "text": "1", "text_full": "1 2"}
-    return {"id": "c-1", "num_samples": 40_000, "segments": [{**whole, "yielded": True, **segment}]}
-
-
 def test_rows_give_items_in_samples():
-    assert items(row()) == (Item("assistant", "turn", 24_000, 32_000, "1", "1 2", True),)
-    assert items(row(start=1.0000625))[0].start == 16_001
+    segment = {"speaker": "assistant", "kind": "turn", "start": 1.5, "end": 2.0, "text": "1", "text_full": "1 2"}
+    told = {"language": "en", "domain": "d", "source": "s", "profile": "p", "events": []}
+    voices = {"user": {"id": "u"}, "assistant": {"id": "a"}}
+    published = {"id": "c-1", "num_samples": 40_000, "voices": voices, **told}
 
+    def found(**changes: Any) -> list[Item]:
+        return items_of(row_of({**published, "segments": [{**segment, "words": [], "yielded": True, **changes}]}))
 
-def test_rows_without_assistant_text_or_outside_the_audio_are_refused():
-    with pytest.raises(ValueError, match="row c-1: the assistant has no text"):
-        items(row(speaker="user"))
-    with pytest.raises(ValueError, match="row c-1: segment 0 from sample 24000 to 48000 does not lie"):
-        items(row(end=3.0))
+    assert found() == [Item("assistant", "turn", 24_000, 32_000, "1", "1 2", True)]
+    assert found(start=1.0000625)[0].start == 16_001
+    with pytest.raises(ValueError, match="row c-1: row: Value error, a segment ends at sample 48000, after the 40000"):
+        found(end=3.0)
 
 
 # Laws for any conversation: item i says tokens 1000 i + 100, 1000 i + 101, ...

@@ -48,6 +48,7 @@ def test_end_of_text_is_the_tokenizers_own_unless_another_is_named():
     assert add_control_tokens(qwen()).eos == 151645  # this copy calls <|im_end|> its eos
 
 
+@pytest.mark.slow
 def test_a_saved_tokenizer_is_found_again_with_its_end_of_text(tmp_path: Path):
     tokenizer = qwen()
     found = add_control_tokens(tokenizer, eos="<|endoftext|>")

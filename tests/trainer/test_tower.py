@@ -21,6 +21,7 @@ def relative(one: Tensor, other: Tensor) -> float:
     return ((one - other).norm() / other.norm()).item()
 
 
+@pytest.mark.slow
 def test_ten_minutes_tick_by_tick_are_the_whole() -> None:
     tower = tiny(TowerConfig(encoder=EncoderConfig(width=16, blocks=2, heads=2, ffn=32), inner=16, out=8))
     samples_BN = sound(1, 3_750 * TICK)

@@ -267,6 +267,7 @@ def test_what_the_labels_lack_is_no_response() -> None:
     assert (left.start, left.stop, left.end) == (6, None, 17)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", [RULES, Rules(mode="relays2s")])
 def test_a_real_fast_path_goes_through_all_of_it(fast: FastPath, index: Index, rules: Rules) -> None:
     """Untrained: the numbers say nothing, but all conversations are there and every table is written."""

@@ -44,6 +44,7 @@ def same(one: Path, other: Path) -> bool:
     return all(torch.equal(a, b) for a, b in tensors) and files[0] == files[1] and files[2] == files[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hidden", "margin"), [(1.0, 0.0), (0.0, 1.2)])
 def test_it_comes_near_the_best_there_is(tmp_path: Path, hidden: float, margin: float) -> None:
     """The likelihood ratio of the two Gaussians is the best score; hidden states and scalars both count."""
@@ -67,6 +68,7 @@ def shuffled(folder: Path, name: str, count: int) -> PrefixSet:
     return PrefixSet([folder / name])
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_learnt_by_heart_and_teach_nothing(tmp_path: Path) -> None:
     train, validation, test = (shuffled(tmp_path, name, 800) for name in ("t", "v", "e"))
     fit(train, validation, QUICK.model_copy(update={"epochs": 25, "patience": 25, "dropout": 0.0}), tmp_path / "run")
@@ -90,6 +92,7 @@ def test_the_same_seed_gives_the_same_verifier_and_another_one_another(tmp_path:
     assert not same(tmp_path / "one", tmp_path / "three")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [0, 3])
 def test_a_killed_run_goes_on_to_the_same_numbers(
     tmp_path: Path, sets: Sets, killed_after: int, monkeypatch: pytest.MonkeyPatch
@@ -137,6 +140,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path, sets: Sets, change: 
         fit(*sets, config.model_copy(update=change), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path: Path, sets: Sets) -> None:
     config = QUICK.model_copy(update={"epochs": 40, "patience": 2, "learning_rate": 0.02})
     card = fit(*sets, config, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,9 +79,14 @@ def tensors() -> dict[str, Tensor]:
     return load_file(references() / "s2s_tiny_io.safetensors")
 
 
-def weights() -> dict[str, Tensor]:
+def state_file() -> Path:
     """All its weights, under their public names."""
-    return load_file(references() / "s2s_tiny_state.safetensors")
+    return references() / "s2s_tiny_state.safetensors"
+
+
+def weights() -> dict[str, Tensor]:
+    """What that file holds."""
+    return load_file(state_file())
 
 
 def reference() -> Duplex:

@@ -14,7 +14,7 @@ STEPS = 6
 
 def tiny(**changes: Any) -> Preset:
     """Two stages of a few steps."""
-    schedule = Schedule(steps=STEPS, batch_seconds=40, lr=1e-3, letters=0.5, save_steps=2)
+    schedule = Schedule(steps=STEPS, batch_seconds=40, lr=1e-3, letters=0.5, transcribe=0.5, save_steps=2)
     preset = Preset(
         name="tiny",
         tower=TowerConfig(encoder=EncoderConfig(width=16, blocks=2, heads=2, ffn=32, left=2), inner=24, out=16),

@@ -20,6 +20,8 @@ from datagen.tts.cosyvoice2 import CosyVoice2
 from tests.helpers import ROOT
 from tests.tts.cosyvoice_standin.checkout import config, engine, log, prompt, voice
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., CosyVoice2]]:

@@ -65,6 +65,7 @@ print(json.dumps([loaded.notes["gaps"], str(next(encoder.parameters()).dtype), l
 """
 
 
+@pytest.mark.slow
 def test_the_real_transformers_is_checked_and_mended(tmp_path: Path) -> None:
     """A tiny Qwen2 in 16 bits: loaded in float32, decoding as if there were no cache, heard in the end."""
     pytest.importorskip("torch")

@@ -19,6 +19,7 @@ from tests.benchmarks.listening import Ear, flaws
 NUMBER, SHARE = 60, 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROUTES)
 def test_bad_clips_are_caught_and_no_line_is_lost(tmp_path: Path, name: str) -> None:
     outcome = ROUTES[name](tmp_path, NUMBER, SHARE, 0.5)

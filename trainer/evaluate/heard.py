@@ -20,8 +20,7 @@ from trainer.data.index import Index
 from trainer.data.loader import Batch, Conversations, Order, make_loader
 from trainer.data.rows import Row
 from trainer.model.duplex import Duplex
-from trainer.stages.objectives import items_of
-from trainer.targets import Ids, Rules, Target, target
+from trainer.targets import Ids, Rules, Target, items_of, target
 from trainer.tokens import ControlTokens, encode
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -60,15 +60,3 @@ class GrammarJudge:
 
     def _after(self, turns: tuple[Turn, ...]) -> Any:
         return self._source.follow(self._context(turns[:-1]), turns[-1]) if turns else self._source.context(())
-
-
-def by_id(judge: Judge, rows: Iterable[Row]) -> Callable[[str, Sequence[Turn], str], bool | None]:
-    """The same judge for callers that know a conversation's id alone, such as ``trainer.kfold``; None for ids that are
-    none of the rows'. Of each row its language and domain are kept."""
-    known = {row.id: row.model_copy(update={"segments": (), "events": ()}) for row in rows}
-
-    def named(conversation: str, context: Sequence[Turn], prefix: str) -> bool | None:
-        row = known.get(conversation)
-        return None if row is None else judge(row, context, prefix)
-
-    return named

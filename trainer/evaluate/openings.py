@@ -21,7 +21,7 @@ from trainer.evaluate.heard import Heard, Hearing, by_length, device_of, stacked
 from trainer.evaluate.intervals import Estimate, GroupedBootstrap
 from trainer.evaluate.judging import Judge
 from trainer.evaluate.scores import grid
-from trainer.model.drafting import Drafting, Onset, draft_at
+from trainer.model.drafting import CONTROLS, Drafting, Onset, draft_at
 from trainer.targets import Point
 from trainer.tokens import decode
 
@@ -133,7 +133,7 @@ def _drafted(
     token_BK = torch.nn.utils.rnn.pad_sequence(
         [torch.from_numpy(ids_K.copy()) for ids_K in history], batch_first=True, padding_value=fast.tokens.pad
     )
-    options = Drafting(stop=("eos", "sil", "stp", "boc", "bos"), max_tokens=_TOKENS_PER_WORD * words, logged=1)
+    options = Drafting(stop=CONTROLS, max_tokens=_TOKENS_PER_WORD * words, logged=1)
     drafts = draft_at(
         fast.duplex,
         stacked((h.speech_KD for h in heard), device),

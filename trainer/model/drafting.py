@@ -26,11 +26,16 @@ Half = npt.NDArray[np.float16]
 Single = npt.NDArray[np.float32]
 
 
+Role = Literal["eos", "sil", "stp", "boc", "bos", "hod", "pad"]
+CONTROLS: tuple[Role, ...] = ("eos", "sil", "stp", "boc", "bos", "hod", "pad")
+"""Every control token. None of them can be spoken, and what a model writes after one is no part of its answer."""
+
+
 class Drafting(Strict):
     """When a draft ends and how much of it is written down."""
 
-    stop: tuple[Literal["eos", "sil", "stp", "boc", "bos"], ...] = ("eos", "sil")
-    """Tokens that end it. The public code stops at these two; [STP] and [BOC] cannot be spoken either."""
+    stop: tuple[Role, ...] = ("eos", "sil")
+    """Tokens that end it. The public code stops at these two; prefixes stop at any of ``CONTROLS``."""
     max_tokens: int = Field(default=511, gt=0)
     logged: int = Field(default=20, gt=0)
     """Steps whose numbers are kept."""

@@ -9,7 +9,7 @@ Shape suffixes: B batch, N samples (16 kHz), K ticks (160 ms), E encoder frames 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from trainer import features, tokens
+from trainer.aside import aside
 from trainer.model._llm import PretrainedLlm, build_llm
 from trainer.model.duplex import Duplex
 from trainer.model.tower import Tower, build
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LETTERS = " abcdefghijklmnopqrstuvwxyz'"
-"""What the auxiliary loss spells; other characters are left out. Index 0 of its output is CTC's blank."""
+"""What the auxiliary loss spells; other characters are left out. Index 0 of its output is silence."""
 
 
 class FastPath(nn.Module):
@@ -73,12 +74,16 @@ class FastPath(nn.Module):
 
     def speech(self, samples_BN: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (B x K x D) of whole conversations, and how many ticks of each count; samples in [-1, 1]."""
-        return self.tower(features.features(samples_BN), torch.div(lengths_B, features.HOP, rounding_mode="floor"))
+        return self.tower.adapter(*self.frames(samples_BN, lengths_B))
 
-    def frames(self, samples_BN: Tensor, lengths_B: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
-        """Encoder frames (B x E x D) and how many count: what the auxiliary loss and the adapter see."""
+    def frames(
+        self, samples_BN: Tensor, lengths_B: Tensor, change: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encoder frames (B x E x D) and how many count: what the auxiliary loss and the adapter see. ``change`` is
+        done to the features first."""
         feats_BTF = features.features(samples_BN)
-        return self.tower.encoder(feats_BTF, torch.div(lengths_B, features.HOP, rounding_mode="floor"), first)
+        feats_BTF = change(feats_BTF) if change else feats_BTF
+        return self.tower.encoder(feats_BTF, torch.div(lengths_B, features.HOP, rounding_mode="floor"))
 
     def save(self, folder: Path) -> None:
         """Writes the folder; the weights last."""
@@ -90,7 +95,8 @@ class FastPath(nn.Module):
 
     def save_weights(self, file: Path) -> None:
         """The weights alone, tied ones once."""
-        save_model(self, str(file))
+        with aside(file) as made:
+            save_model(self, str(made))
 
     def load_weights(self, file: Path) -> None:
         """What ``save_weights`` wrote."""

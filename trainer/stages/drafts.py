@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from datagen.core.types import Turn
-from trainer.data.batching import Batching, plan_batches
 from trainer.data.index import Index
-from trainer.data.loader import Batch, Conversations, Order, make_loader
 from trainer.data.rows import Row
-from trainer.model.drafting import Drafting, Onset, draft_at
+from trainer.evaluate.heard import Heard, batches_of, device_of, hear, stacked
+from trainer.model.drafting import CONTROLS, Drafting, Onset, draft_at
 from trainer.model.fastpath import FastPath
 from trainer.prefix_store import write_shard, written
 from trainer.prefixes import Drafted, Occasion, drafted, steps_of
-from trainer.stages.objectives import items_of
-from trainer.targets import Point, pad_to, target
+from trainer.targets import Point
 
 BATCH_SECONDS = 600.0
+DRAFTING = Drafting(stop=CONTROLS, max_tokens=20)
 
 
 def draft_all(
@@ -32,27 +30,26 @@ def draft_all(
     """
     if shard in written(folder):
         return
-    plan = plan_batches(index.num_samples, Batching(seconds=BATCH_SECONDS), 1)
-    loader = make_loader(Conversations(index), Order(plan, 0, shuffle=False))
-    records = [record for batch in loader for record in _drafted(path, batch, model, words, fold)]
+    records: list[Drafted] = []
+    for batch in batches_of(index, seconds=BATCH_SECONDS):
+        records += drafts(path, list(hear(path, [batch], path.preset.rules)), model, words, fold)
     write_shard(folder, shard, sorted(records, key=lambda record: record.prefix.id))
 
 
-@torch.no_grad()
-def _drafted(path: FastPath, batch: Batch, model: str, words: int, fold: int | None) -> Iterator[Drafted]:
-    speech_BKD, _ = path.speech(batch.samples_BN, batch.lengths_B)
-    targets = [
-        target(items_of(row), row.num_samples, path.encode, path.tokens, path.preset.rules) for row in batch.rows
-    ]
-    ids = [pad_to(t.ids_K, speech_BKD.shape[1], path.tokens) for t in targets]
-    token_BK: Tensor = torch.stack([torch.from_numpy(ids_K.copy()) for ids_K in ids])
-    places = [(number, point) for number, found in enumerate(targets) for point in found.points]
+def drafts(path: FastPath, heard: Sequence[Heard], model: str, words: int, fold: int | None) -> Iterator[Drafted]:
+    """A prefix at every point of some conversations, drafted side by side; it ends before any control token."""
+    places = [(number, point) for number, one in enumerate(heard) for point in one.target.points]
     if not places:
         return
+    device = device_of(path.duplex)
+    token_BK = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(one.ids_K.copy()) for one in heard], batch_first=True, padding_value=path.tokens.pad
+    )
     onsets = [Onset(number, point.tick) for number, point in places]
-    drafts = draft_at(path.duplex, speech_BKD, token_BK, onsets, Drafting(max_tokens=20))
-    for (number, point), found in zip(places, drafts, strict=True):
-        occasion = _occasion(batch.rows[number], point, model, words, fold)
+    speech_BKD = stacked((one.speech_KD for one in heard), device)
+    made = draft_at(path.duplex, speech_BKD, token_BK.to(device), onsets, DRAFTING)
+    for (number, point), found in zip(places, made, strict=True):
+        occasion = _occasion(heard[number].row, point, model, words, fold)
         yield drafted(occasion, path.decode(found.spoken), path.encode, steps_of(found))
 
 

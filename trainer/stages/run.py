@@ -1,6 +1,7 @@
 """Runs a stage with ``transformers.Trainer``: our loader, our loss, its optimiser steps, checkpoints and logs.
 
-A run that is killed goes on from its last checkpoint with the batches it would have had.
+A run that is killed goes on from its last checkpoint with the batches it would have had. Where tensorboard is
+installed, ``tensorboard --logdir OUT`` shows the curves; every stage keeps its own in its folder's ``logs``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback, is_tensorboard_available
 from transformers.trainer_utils import get_last_checkpoint
 
 from trainer.data.augment import Augment, Augmentation
@@ -22,9 +24,13 @@ from trainer.failing import Diverged
 from trainer.model.fastpath import FastPath
 from trainer.presets import Freezing
 from trainer.stages.objectives import Objective
+from trainer.stages.optimizer import optimizer
+from trainer.stages.progress import Progress
 
 WEIGHTS = "model.safetensors"
 LOG_STEPS = 25
+"""Steps whose mean loss is a figure of the logs."""
+LOGS = "logs"
 
 
 def train(
@@ -46,8 +52,9 @@ def train(
     plan = plan_batches(index.num_samples, Batching(seconds=schedule.batch_seconds), 1)
     dataset = Conversations(index, Augment(augmentation or Augmentation(), seed))
     loader = make_loader(dataset, Order(plan, seed), {}, workers)
-    run = _Run(objective, loader, arguments(objective, out, seed))
-    run.train(resume_from_checkpoint=last)
+    with Progress(out.name) as progress:
+        run = _Run(objective, loader, arguments(objective, out, seed), [_Finite(), *_boards(out), progress])
+        run.train(resume_from_checkpoint=last)
     return {k: v for record in run.state.log_history[-2:] for k, v in record.items()}
 
 
@@ -62,7 +69,6 @@ def arguments(objective: Objective, out: Path, seed: int) -> TrainingArguments:
         warmup_steps=schedule.warmup_steps,
         lr_scheduler_type="cosine" if schedule.decay == "cosine" else "constant_with_warmup",
         weight_decay=schedule.weight_decay,
-        adam_beta2=0.98,
         max_grad_norm=schedule.clip,
         bf16=objective.fast_path.preset.bf16,
         use_cpu=not torch.cuda.is_available(),
@@ -82,10 +88,20 @@ def arguments(objective: Objective, out: Path, seed: int) -> TrainingArguments:
 class _Run(Trainer):
     """See the module."""
 
-    def __init__(self, objective: Objective, loader: Loader, given: TrainingArguments) -> None:
-        super().__init__(model=objective, args=given, callbacks=[_Finite()])
-        self._loader = loader
+    def __init__(
+        self, objective: Objective, loader: Loader, given: TrainingArguments, callbacks: list[TrainerCallback]
+    ) -> None:
+        super().__init__(model=objective, args=given, callbacks=callbacks)
+        self.remove_callback(PrinterCallback)
+        self._objective, self._loader = objective, loader
         self.parts: dict[str, Tensor] = {}
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None:
+            schedule = self._objective.schedule
+            muon = schedule.optimiser == "muon"
+            self.optimizer = optimizer(self._objective, schedule.lr, schedule.weight_decay, muon)
+        return self.optimizer
 
     def get_train_dataloader(self) -> Any:
         return self._loader
@@ -124,6 +140,15 @@ class _Run(Trainer):
         held = model or self.model
         assert isinstance(held, nn.Module)
         load_model(held, str(Path(resume_from_checkpoint) / WEIGHTS))
+
+
+def _boards(out: Path) -> list[TrainerCallback]:
+    """TensorBoard's event files in the stage's folder, where the package is there."""
+    if not is_tensorboard_available():
+        return []
+    board = TensorBoardCallback()
+    board.logging_dir = str(out / LOGS)
+    return [board]
 
 
 class _Finite(TrainerCallback):
