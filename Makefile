@@ -7,6 +7,9 @@ out    ?= data/$(recipe)
 args   ?=
 EXTRAS := espeak,show
 preset ?= embedded
+run    ?= runs/$(recipe)
+folds  ?= 3
+eval   ?= $(out)
 jobs   ?= 2
 
 .DEFAULT_GOAL := help
@@ -15,6 +18,7 @@ jobs   ?= 2
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: recipe=NAME (recipes/NAME.yaml)  out=DIR  args='--workers 2 --limit 50'"
+	@echo "  training:  preset=embedded|small|paper  run=DIR  folds=K  eval=DIR (a dataset to be evaluated on)"
 
 $(BIN)/.user: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
@@ -55,8 +59,10 @@ $(BIN)/.train: $(BIN)/.user
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),train]'
 	@touch $@
 
-train: $(BIN)/.train ## Train the fast path on data/NAME (goes on where it stopped)
-	@$(BIN)/python -m trainer fit $(out) --out runs/$(recipe) --preset $(preset) $(args)
+train: $(BIN)/.train ## Train on data/NAME: fast path, K folds, verifier, evaluation (goes on where it stopped)
+	@$(BIN)/python -m trainer fit $(out) --out $(run) --preset $(preset) $(args)
+	@$(BIN)/python -m trainer kfold $(run) --folds $(folds)
+	@$(BIN)/python -m trainer evaluate $(run) --data $(eval) --out $(run)/evaluation
 
 test: $(BIN)/.dev ## All tests (jobs=N processes, each with a torch of its own)
 	$(BIN)/python -m pytest -n $(jobs) --dist worksteal

@@ -26,7 +26,7 @@ from datagen.faults import Halt
 
 T = TypeVar("T")
 
-FAMILIES = ("sources", "llm", "tts", "asr", "voices", "noise", "phenomena")
+FAMILIES = ("sources", "llm", "tts", "asr", "voices", "noise", "phenomena", "exporters", "importers")
 
 
 class KindConfig(Strict):

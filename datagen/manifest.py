@@ -33,7 +33,7 @@ def manifest_of(
         "identities": blueprint.identities,
         "engines": [{"role": r, "name": n, "revision": v} for r, n, v in blueprint.package.provenance.engines],
         "files": files,
-        "splits": _splits(files),
+        "splits": splits(files),
         "licences": sorted({licence for f in files.values() for licence in f["licences"]}),
         "usage": totals(paid, prices),
         **tally.for_manifest(),
@@ -43,7 +43,7 @@ def manifest_of(
     }
 
 
-def _splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures per split."""
     splits: dict[Split, dict[str, Any]] = {}
     for f in files.values():

@@ -26,7 +26,7 @@ from tests.trainer.talks import (
     told,
 )
 from trainer.data.rows import Row
-from trainer.evaluate._agent import Own, Playing
+from trainer.evaluate._agent import Agent, Own, Playing, Seen
 from trainer.evaluate._truth import Pace
 from trainer.evaluate.forced import run_forced
 from trainer.evaluate.freerun import Run, free_run, score_run
@@ -318,3 +318,10 @@ def test_the_batch_changes_nothing_and_the_past_decides(monkeypatch: pytest.Monk
 def test_text_is_decoded_for_its_letters() -> None:
     assert decode(tokenizer(), encode(tokenizer(), "wait there")) == "wait there"
     assert Pace(base=2560, per_letter=256).ticks(9) == 2
+
+
+def test_a_low_threshold_does_not_outbid_a_clear_sign() -> None:
+    """A backchannel at four times its threshold of 0.01 against a turn at 0.9, for which 0.5 is enough."""
+    points = Thresholds(bos=0.5, stp=0.5, boc=0.01)
+    agent = Agent((), T, True, len, Pace(base=0, per_letter=1), points)
+    assert agent.step(0, Seen(bos=0.9, stp=0.0, boc=0.04, top=T.bos, text=150)) == T.bos

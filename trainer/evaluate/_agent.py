@@ -15,7 +15,7 @@ The rules are those of the live runtime, which knows when speech is audible and 
 * [STP] ends a response and fires in turns alone: nobody stops a "mm-hmm".
 
 A token fires where its probability reaches its threshold (without thresholds: where it is the likeliest of all
-tokens). Of two that fire, the one that lies higher above its own threshold is emitted.
+tokens). Of two that fire, the one whose odds are the larger multiple of its threshold's is emitted.
 
 There is no voice here, so how long speech lasts has to be said. A response that begins within the tolerance of a
 recorded one of its kind, counted as in ``matching``, lasts until that one ends: the recorded user reacts to that end,
@@ -174,5 +174,10 @@ class Agent:
         """0 where a token does not fire; else how far it is above its threshold."""
         if self._thresholds is None:
             return float(top == getattr(self._tokens, event))
-        ratio = probability / getattr(self._thresholds, event)
-        return ratio if ratio >= 1 else 0.0
+        threshold = getattr(self._thresholds, event)
+        # Odds, not probabilities: 0.04 over a threshold of 0.01 is no better sign than 0.9 over one of 0.5.
+        return _odds(probability) / _odds(threshold) if probability >= threshold else 0.0
+
+
+def _odds(probability: float) -> float:
+    return probability / max(1 - probability, 1e-6)
