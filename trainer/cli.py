@@ -116,12 +116,19 @@ def status(out: Annotated[Path, typer.Argument(metavar="DIR", help="The run's fo
     if not (out / "plan.json").exists():
         fail(f"{out}: no run was begun here; start one with `python -m trainer fit DATA --out {out}`")
     for stage in ("encoder", "duplex"):
-        folder = out / stage
-        if (folder / "done.json").exists():
-            typer.echo(f"{stage}: done, {json.loads((folder / 'done.json').read_text())}")
-        else:
-            steps = [int(p.name.rpartition("-")[2]) for p in folder.glob("checkpoint-*")]
-            typer.echo(f"{stage}: step {max(steps)}, goes on from there" if steps else f"{stage}: no checkpoint yet")
+        typer.echo(f"{stage}: {_reached(out / stage)}")
+    for fold in sorted((out / "kfold").glob("fold-*")):
+        typer.echo(f"{fold.name}: {_reached(fold / 'duplex')}")
+    if (out / "kfold").is_dir():
+        typer.echo(f"verifier: {'done' if (out / 'kfold/verifier/config.json').exists() else 'not yet'}")
+
+
+def _reached(stage: Path) -> str:
+    if (stage / "done.json").exists():
+        figures = json.loads((stage / "done.json").read_text())
+        return f"done, loss {figures['train_loss']:.3f} on average, {figures['train_runtime'] / 60:.1f} minutes"
+    steps = [int(p.name.rpartition("-")[2]) for p in stage.glob("checkpoint-*")]
+    return f"step {max(steps)}, goes on from there" if steps else "no checkpoint yet"
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

@@ -38,6 +38,8 @@ class Schedule(Strict):
     not."""
     transcribe: float = Field(default=0.0, ge=0)
     """Weight of the transcription by the language model: all of stage 1, and in stage 2 what keeps it."""
+    excerpts: bool = False
+    """Learn from the user's parts alone: for stage 1, see ``trainer.data.excerpts``."""
     deafened: float = Field(default=0.0, ge=0, le=1)
     """Share of the assistant's turns that are learned without hearing the user: drafts are made so."""
     stretch: float = Field(default=0.0, ge=0, le=0.3)
@@ -77,19 +79,20 @@ EMBEDDED = Preset(
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(
-        steps=500,
-        batch_seconds=100,
+        steps=450,
+        batch_seconds=120,
         lr=3e-3,
         warmup_steps=40,
         decay="cosine",
         optimiser="muon",
         letters=1.0,
         transcribe=1.0,
+        excerpts=True,
         stretch=0.15,
         hidden_bins=8,
     ),
     duplex=Schedule(
-        steps=900,
+        steps=1000,
         batch_seconds=100,
         lr=2.5e-3,
         warmup_steps=40,

@@ -49,7 +49,7 @@ def data(built: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(data: Path, **changes: object) -> Options:
-    return Options.model_validate({"data": str(data), "floors": 1, "timed": 4, **changes})
+    return Options.model_validate({"data": str(data), "floors": 1, "timed": 2, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,18 @@ def small(bare: Path, data: Path) -> Evaluation:
 @pytest.fixture(scope="module")
 def found(run: Path, data: Path) -> Evaluation:
     """Everything, the dataset standing for the paper's profile too."""
-    return evaluate(run, options(data, paper=str(data), limit=3), Dice())
+    return evaluate(run, options(data, paper=str(data), limit=2), Dice())
 
 
-def test_figures_page_and_plots_agree(found: Evaluation, tmp_path: Path) -> None:
-    page = write(found, tmp_path / "out").read_text()
-    again = Evaluation.model_validate_json((tmp_path / "out" / FIGURES).read_text())
+@pytest.fixture(scope="module")
+def written(found: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its page, figures and plots."""
+    return write(found, tmp_path_factory.mktemp("written")).parent
+
+
+def test_figures_page_and_plots_agree(found: Evaluation, written: Path) -> None:
+    page = (written / PAGE).read_text()
+    again = Evaluation.model_validate_json((written / FIGURES).read_text())
     assert again == found
     assert markdown(again) == page
     assert found.turn_taking is not None
@@ -77,9 +83,9 @@ def test_figures_page_and_plots_agree(found: Evaluation, tmp_path: Path) -> None
     assert found.verifier is not None
     assert found.verifier.auroc.plain() in page
     pictures = set(re.findall(r"\]\((\w+\.png)\)", page))
-    assert pictures == {p.name for p in (tmp_path / "out").glob("*.png")}
+    assert pictures == {p.name for p in written.glob("*.png")}
     assert pictures == {"thresholds.png", "floors.png", "onset.png", "verifier.png", "verifier_pr.png"}
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {FIGURES, PAGE, *pictures}
+    assert {p.name for p in written.iterdir()} == {FIGURES, PAGE, *pictures}
 
 
 def test_the_page_says_how_it_was_measured(found: Evaluation) -> None:
@@ -94,6 +100,7 @@ def test_the_page_says_how_it_was_measured(found: Evaluation) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_figures(small: Evaluation, bare: Path, data: Path) -> None:
     again = evaluate(bare, options(data, limit=1, floors=0), Dice())
     assert steady(again) == steady(small)
@@ -117,7 +124,7 @@ def test_thresholds_do_not_know_the_test_split(small: Evaluation, bare: Path, bu
 
 
 def test_without_a_verifier_the_page_says_so(bare: Path, data: Path) -> None:
-    found = evaluate(bare, options(data, tables=(2, 4, 5)), Dice())
+    found = evaluate(bare, options(data, tables=(2, 4, 5), limit=1), Dice())
     page = markdown(found)
     assert (found.verifier, found.card) == (None, None)
     assert page.count("train one with `python -m trainer kfold`") == 3, "tables 2, 4 and 5"
@@ -141,7 +148,7 @@ def test_a_judge_that_cannot_tell_gives_no_figures(bare: Path, data: Path) -> No
         def quality(self, asked: Sequence[Answer]) -> list[float | None]:
             return [None] * len(asked)
 
-    found = evaluate(bare, options(data, tables=(2, 5)), Shy())
+    found = evaluate(bare, options(data, tables=(2, 5), limit=1), Shy())
     assert found.systems is not None
     qualities = [s.quality for s in found.systems.systems if s.quality]
     assert {(q.judged, q.average, q.low) for q in qualities} == {(0, None, None)}
@@ -154,7 +161,7 @@ def test_the_relay_lies_between_its_parts(found: Evaluation) -> None:
     assert found.systems is not None
     assert found.lengths is not None
     assert found.systems.fallback is not None
-    assert found.systems.timed == 4
+    assert found.systems.timed == 2 < found.systems.turns
     for one in found.systems.systems:
         if one.onset is not None and one.name == "Cascaded":
             (seconds,) = (b.seconds for b in found.systems.back_ends if b.name == one.back_end)
@@ -194,6 +201,7 @@ def test_a_verifier_of_another_fast_path_is_refused(run: Path, data: Path, tmp_p
     assert (other / "kfold/verifier" / WEIGHTS).exists()
 
 
+@pytest.mark.slow
 def test_the_command_writes_everything(run: Path, data: Path, tmp_path: Path) -> None:
     words = [
         "evaluate",
@@ -205,10 +213,10 @@ def test_the_command_writes_everything(run: Path, data: Path, tmp_path: Path) ->
         "--tables",
         "2,4",
         "--limit",
-        "2",
+        "1",
     ]
     done = CliRunner().invoke(
-        app, [*words, "--timed", "2", "--threads", str(torch.get_num_threads()), "--back-end", "mine=0.25"]
+        app, [*words, "--timed", "1", "--threads", str(torch.get_num_threads()), "--back-end", "mine=0.25"]
     )
     assert done.exception is None
     assert (tmp_path / "out" / PAGE).read_text().count("mine (simulated)") == 4, (
@@ -219,10 +227,9 @@ def test_the_command_writes_everything(run: Path, data: Path, tmp_path: Path) ->
 
 
 def test_what_cannot_be_written_leaves_the_old_evaluation(
-    found: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: Evaluation, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(found, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in written.iterdir()}
 
     def full(*_: object) -> list[str]:
         raise OSError("no space left")
@@ -230,8 +237,8 @@ def test_what_cannot_be_written_leaves_the_old_evaluation(
     with monkeypatch.context() as patch:
         patch.setattr(report_files, "draw", full)
         with pytest.raises(OSError, match="no space"):
-            write(found, tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+            write(found, written)
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == before
 
 
 def test_bad_words_are_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
@@ -16,8 +18,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.integrations.integration_utils import TensorBoardCallback, is_tensorboard_available
 from transformers.trainer_utils import get_last_checkpoint
 
+from trainer.data.audio import Reader
 from trainer.data.augment import Augment, Augmentation
 from trainer.data.batching import Batching, plan_batches
+from trainer.data.excerpts import spans_of
 from trainer.data.index import Index
 from trainer.data.loader import Batch, Conversations, Loader, Order, make_loader
 from trainer.failing import Diverged
@@ -49,13 +53,22 @@ def train(
     schedule = objective.schedule
     freeze(objective.fast_path, schedule.freeze)
     last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    plan = plan_batches(index.num_samples, Batching(seconds=schedule.batch_seconds), 1)
-    dataset = Conversations(index, Augment(augmentation or Augmentation(), seed))
+    plan = plan_batches(_lengths(index, schedule.excerpts), Batching(seconds=schedule.batch_seconds), 1)
+    dataset = Conversations(index, Augment(augmentation or Augmentation(), seed), excerpts=schedule.excerpts)
     loader = make_loader(dataset, Order(plan, seed), {}, workers)
     with Progress(out.name) as progress:
         run = _Run(objective, loader, arguments(objective, out, seed), [_Finite(), *_boards(out), progress])
         run.train(resume_from_checkpoint=last)
     return {k: v for record in run.state.log_history[-2:] for k, v in record.items()}
+
+
+def _lengths(index: Index, excerpts: bool) -> npt.NDArray[np.int64]:
+    """Samples of what is read of each conversation."""
+    if not excerpts:
+        return index.num_samples
+    reader = Reader(index.folder)
+    rows = (reader.row(index[number]) for number in range(len(index)))
+    return np.array([sum(end - start for start, end in spans_of(row)) or row.num_samples for row in rows], np.int64)
 
 
 def arguments(objective: Objective, out: Path, seed: int) -> TrainingArguments:

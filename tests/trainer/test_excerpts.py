@@ -1,0 +1,57 @@
+"""Excerpts: every word of the user keeps its samples, nobody else is in them, and they are whole ticks."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.core.types import Speaker, Word
+from datagen.core.units import FRAME_SAMPLES
+from trainer.data.excerpts import excerpt, spans_of
+from trainer.data.rows import Row, Segment
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Row:
+    """Segments of both sides at any times."""
+    segments = []
+    total = draw(st.integers(16_000, 400_000))
+    for _ in range(draw(st.integers(0, 8))):
+        start = draw(st.integers(0, total - 2))
+        end = draw(st.integers(start + 1, min(total, start + 80_000)))
+        speaker: Speaker = draw(st.sampled_from(("user", "assistant")))
+        word = Word(text="word", start=start, end=end)
+        segments.append(
+            Segment(speaker=speaker, kind="turn", start=start, end=end, text="word", text_full="word", words=(word,))
+        )
+    segments.sort(key=lambda s: s.start)
+    return Row(
+        id="a", language="en", domain="d", source="s", profile="polite", num_samples=total, segments=tuple(segments),
+        events=(), user_voice="u", assistant_voice="v",
+    )  # fmt: skip
+
+
+@given(rows())
+def test_every_segment_of_the_user_keeps_its_samples(row: Row) -> None:
+    clock = np.arange(row.num_samples, dtype=np.float32)
+    samples, cut = excerpt(clock, row)
+    own = [s for s in row.segments if s.speaker == "user"]
+    if not own:
+        assert cut is row
+        assert samples is clock
+        return
+    assert len(samples) == cut.num_samples == sum(end - start for start, end in spans_of(row))
+    assert len(cut.segments) == len(own)
+    for before, after in zip(own, cut.segments, strict=True):
+        for old, new in ((before, after), (before.words[0], after.words[0])):
+            assert samples[new.start : new.end].tolist() == clock[old.start : old.end].tolist()
+        assert (before.start - after.start) % FRAME_SAMPLES == 0, "ticks stay ticks"
+    assert Row.model_validate(cut.model_dump()) == cut
+
+
+@given(rows())
+def test_parts_are_in_order_and_apart(row: Row) -> None:
+    spans = spans_of(row)
+    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(0 <= start < end <= row.num_samples for start, end in spans)
