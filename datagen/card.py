@@ -12,6 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pydantic import BaseModel, Field, ValidationError
 
+from datagen._card_columns import column_lines
 from datagen._card_timing import timing_lines
 from datagen.core.language import Reference, Timing
 from datagen.core.types import SPEAKERS, SPLITS, Split
@@ -44,28 +45,6 @@ HUB_LICENCES = {
     "PDDL-1.0": "pddl",
 }
 """SPDX id -> the Hub's id; anything else is ``other`` there."""
-
-MEANINGS = {
-    "id": "name of the conversation, unique in the dataset",
-    "language": "language code",
-    "domain": "what the conversation is about",
-    "source": "kind of text source",
-    "profile": "timing profile the turns were placed with",
-    "duration": "seconds",
-    "num_samples": "length of both audio columns",
-    "sample_rate": "samples per second",
-    "user_audio": "what the assistant hears: the user's speech, a noise floor, background noise; mono FLAC",
-    "assistant_audio": "what the assistant says: clean speech, digital silence elsewhere; mono FLAC",
-    "segments": "turns and backchannels in order of start, times in seconds; `text` is what can be heard, `text_full` "
-    "what was written, `yielded` says that the speaker was cut off",
-    "events": "what happened, by whom, to which segment (`target` is its index), with which outcome; `probability` is "
-    "the chance the event had at that place, given the place",
-    "noise": "stretches of background noise in `user_audio`, with the signal-to-noise ratio asked for and realised",
-    "voices": "the two voices, where they come from and on what terms",
-    "licences": "all licences that the row's text, voices and noise carry",
-    "provenance": "recipe, seed, code and engines that made the row",
-    "quality": "levels and checks measured on the row",
-}
 
 
 class Recipe(BaseModel):
@@ -104,9 +83,19 @@ class Facts(BaseModel):
     engines: tuple[EngineName, ...]
     licences: tuple[str, ...] = Field(min_length=1)
     splits: dict[Split, SplitFigures] = Field(min_length=1)
-    timing: Timing
+    timing: Timing | None = None
+    """Absent where nothing was placed by a profile, as in an imported set."""
     human: tuple[Reference, ...] = ()
     counts: dict[str, dict[str, int]] = {}
+    languages: tuple[str, ...] = ()
+    """Of the rows, where they have several."""
+    lost: tuple[str, ...] = ()
+    """What an imported set does not tell."""
+
+    @property
+    def imported(self) -> str:
+        """The format that the conversations came in; empty where they were made here."""
+        return next((engine.name for engine in self.engines if engine.role == "import"), "")
 
     @property
     def ordered(self) -> dict[Split, SplitFigures]:
@@ -145,8 +134,8 @@ def write_card(
         front_matter=yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True),
         facts=facts,
         splits=facts.ordered,
-        columns=[(name, type_text(feature), MEANINGS[name]) for name, feature in features().items()],
-        timing=timing_lines(facts.timing),
+        columns=column_lines(bool(facts.imported)),
+        timing=timing_lines(facts.timing) if facts.timing else [],
         rates=_rates(measured, facts),
         events=_events(measured),
         voices=voice_lines(measured),
@@ -193,11 +182,11 @@ def front_matter(facts: Facts) -> dict[str, Any]:
     files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in facts.ordered]
     return {
         **licence_metadata(facts.licences),
-        "language": [facts.recipe.language],
+        "language": list(facts.languages or (facts.recipe.language,)),
         "pretty_name": f"{facts.recipe.name}: two-channel dialogue speech ({facts.recipe.language})",
         "task_categories": list(TASKS),
         "size_categories": [size_category(rows)],
-        "tags": list(TAGS),
+        "tags": [tag for tag in TAGS if tag != "synthetic" or not facts.imported],
         "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {"config_name": "default", **info},
     }
@@ -242,22 +231,6 @@ def _yaml_feature(feature: Mapping[str, Any]) -> dict[str, Any]:
         inner = _yaml_feature(feature["feature"])
         return {"list": inner.get("struct") or inner.get("dtype") or inner}
     return {"struct": yaml_features(feature)}
-
-
-def type_text(feature: Mapping[str, Any]) -> str:
-    """A feature in one line.
-
-    >>> type_text({"feature": {"a": {"dtype": "string", "_type": "Value"}}, "_type": "List"})
-    'list of {a: string}'
-    """
-    kind = feature.get("_type")
-    if kind == "Value":
-        return feature["dtype"]
-    if kind == "Audio":
-        return f"Audio({feature['sampling_rate']} Hz)"
-    if kind == "List":
-        return f"list of {type_text(feature['feature'])}"
-    return "{" + ", ".join(f"{name}: {type_text(inner)}" for name, inner in feature.items()) + "}"
 
 
 def _rates(measured: Statistics, facts: Facts) -> list[Line]:

@@ -1,6 +1,6 @@
 """The whole import: a foreign set becomes a dataset like those that are built here.
 
-OUT/data/*.parquet  statistics.json  report.html  rejected.jsonl (where something was)
+OUT/data/*.parquet  README.md (card)  statistics.json  report.html  rejected.jsonl (where something was)
     manifest.json   written last
 """
 
@@ -18,12 +18,13 @@ from pydantic import ValidationError
 
 from datagen import kinds
 from datagen.build import BuildError, Progress, finish
+from datagen.card import write_card
 from datagen.core.types import SPEAKERS, SPLITS
 from datagen.files import Folder
 from datagen.identity import code_version, digest
 from datagen.importers._base import ImportConfig, Importer, Item
 from datagen.importers._rows import row_of
-from datagen.manifest import _splits as splits_of
+from datagen.manifest import splits
 from datagen.report import collect, write_report
 from datagen.schema import SCHEMA_VERSION
 from datagen.sink import Sink
@@ -33,6 +34,8 @@ from datagen.tasks import Executor, Stop, Task, drive
 
 MANIFEST = "manifest.json"
 REJECTED = "rejected.jsonl"
+SEVERAL = "mul"
+"""The code (ISO 639-2) where the conversations are not all of one language."""
 ROW_GROUP_BYTES = 16 << 20
 
 
@@ -95,6 +98,7 @@ def run(
     _once(made, manifest["files"])
     statistics = collect(made.url)
     made.write("statistics.json", statistics.model_dump_json(indent=1))
+    made.write("README.md", write_card(manifest, statistics.model_dump(mode="json")))
     write_report(made.url, f"{made.url}/report.html", manifest=manifest, statistics=statistics)
     return staging.publish(manifest)
 
@@ -139,7 +143,7 @@ def write_file(
     """Writes one Parquet file, whole or not at all; a conversation that cannot be used is refused with its reason."""
     sink = Sink(out_url, number)
     counts: Counter[str] = Counter({"in": len(items)})
-    seconds, voices, licences = 0.0, set[str](), set[str]()
+    seconds, voices, licences, languages = 0.0, set[str](), set[str](), set[str]()
     with sink.open(name, durable=True) as out:
         found = _rows(items, config, identity, sink)
         for row in write_rows(pa.PythonFile(out, mode="w"), found, ROW_GROUP_BYTES):
@@ -147,7 +151,12 @@ def write_file(
             seconds += row["duration"]
             voices |= {row["voices"][role]["id"] for role in SPEAKERS}
             licences |= set(row["licences"])
-    sink.about |= {"name": name, "counts": {**counts, "rejected": counts["in"] - counts["out"]}}
+            languages.add(row["language"])
+    sink.about |= {
+        "name": name,
+        "languages": sorted(languages),
+        "counts": {**counts, "rejected": counts["in"] - counts["out"]},
+    }
     sink.about["file"] = {
         "split": items[0].split,
         "rows": counts["out"],
@@ -187,6 +196,7 @@ def manifest_of(job: Import, reports: Sequence[Mapping[str, Any]]) -> dict[str, 
         counts.update(report["about"]["counts"])
         reasons.update(report["about"].get("reasons", {}))
     files = {report["about"]["name"]: report["about"]["file"] for report in reports}
+    languages = sorted({language for report in reports for language in report["about"]["languages"]})
     config = job.config
     return {
         "schema_version": SCHEMA_VERSION,
@@ -194,14 +204,15 @@ def manifest_of(job: Import, reports: Sequence[Mapping[str, Any]]) -> dict[str, 
         "recipe": {
             "name": f"import-{config.kind}",
             "seed": 0,
-            "language": config.language,
+            "language": languages[0] if len(languages) == 1 else SEVERAL,
             "profile": "imported",
             "hash": job.identity,
         },
+        "languages": languages,
         "identities": {"import": job.identity},
         "engines": [{"role": "import", "name": config.kind, "revision": code_version()}],
         "files": files,
-        "splits": splits_of(files),
+        "splits": splits(files),
         "licences": sorted({licence for file in files.values() for licence in file["licences"]}),
         "counts": {"import": {name: counts[name] for name in ("in", "out", "rejected")}},
         "rejected_reasons": {"import": dict(reasons.most_common(20))} if reasons else {},

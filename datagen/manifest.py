@@ -45,9 +45,9 @@ def manifest_of(
 
 def splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures per split."""
-    splits: dict[Split, dict[str, Any]] = {}
+    found: dict[Split, dict[str, Any]] = {}
     for f in files.values():
-        split = splits.setdefault(
+        split = found.setdefault(
             f["split"], {"conversations": 0, "hours": 0.0, "bytes": 0, "files": 0, "voices": set()}
         )
         split["conversations"] += f["rows"]
@@ -57,5 +57,5 @@ def splits(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         split["voices"] |= set(f["voices"])
     return {
         name: {**s, "hours": round(s["hours"], 3), "voices": len(s["voices"])}
-        for name, s in sorted(splits.items(), key=lambda item: SPLITS.index(item[0]))
+        for name, s in sorted(found.items(), key=lambda item: SPLITS.index(item[0]))
     }

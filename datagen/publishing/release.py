@@ -1,9 +1,10 @@
 """What of a dataset folder is published, checked against its manifest.
 
-    data/*.parquet  report.html  statistics.json  manifest.json     as the build left them
+    data/*.parquet  report.html  statistics.json     as the build left them
     README.md       the card, with the repository's name, pictures and the licences by what brings them in
     plots/*.svg     its pictures
-    recipe.yaml     without the folders of this machine
+    recipe.yaml     without folders and private servers; an imported set has none
+    manifest.json   without what the run has cost
 
 Never the work folder, and never ``rejected.jsonl``: what was refused is no part of the dataset, and nobody has looked
 at its terms.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,18 @@ from typing import Any
 import yaml
 
 from datagen.card import Place, read_facts, write_card
+from datagen.importers._base import ImportConfig
 from datagen.publishing.origins import parts
+from datagen.publishing.private import papers, portable
 from datagen.report import Manifest, Statistics, collect
 from datagen.report.pictures import pictures
+from datagen.report.tables import voice_lines
 from datagen.schema import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
-_AS_THEY_ARE = ("report.html", "statistics.json", MANIFEST)
+RECIPE = "recipe.yaml"
+_AS_THEY_ARE = ("report.html", "statistics.json")
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,16 @@ def read_release(folder: str, repo: str, url: str, new_card: bool = False) -> Re
     root = Path(folder)
     manifest = read_manifest(root)
     data = tuple(_data(root, manifest))
-    recipe = yaml.safe_load(_text(root / "recipe.yaml")) or {}
+    written = _text(root / RECIPE)
+    recipe = yaml.safe_load(written) or {}
     statistics = _statistics(root)
     card, notes = _card(root, manifest, statistics, recipe, Place(repo, url), new_card)
-    made = [*card, Item("recipe.yaml", *_sized(portable(_text(root / "recipe.yaml"), recipe)))]
+    made = [*card, Item(MANIFEST, *_sized(papers(manifest)))]
+    if written:
+        made.append(Item(RECIPE, *_sized(portable(written))))
     kept = [Item(name, root / name, (root / name).stat().st_size) for name in _AS_THEY_ARE if (root / name).is_file()]
     items = tuple(sorted((*data, *made, *kept), key=lambda item: item.name))
+    notes = (*notes, *_unasked(statistics))
     return Release(folder, manifest, items, notes, tuple(recipe.get("forbid_licences") or ()))
 
 
@@ -141,6 +149,14 @@ def _statistics(root: Path) -> Statistics:
     return Statistics.model_validate_json(path.read_bytes()) if path.is_file() else collect(str(root))
 
 
+def _unasked(measured: Statistics) -> Iterator[str]:
+    """Whose consent nobody has stated: an import does not ask for it, but those who publish should know."""
+    unknown = ImportConfig.model_fields["consent"].default
+    for origin, _, consent, *_ in voice_lines(measured):
+        if consent == unknown:
+            yield f"voices {origin!r}: what their speakers agreed to is not known; import with --set consent=.."
+
+
 def _card(
     root: Path, manifest: dict[str, Any], measured: Statistics, recipe: dict[str, Any], place: Place, new: bool
 ) -> tuple[list[Item], tuple[str, ...]]:
@@ -168,24 +184,6 @@ def _licences_of(value: Any) -> frozenset[str]:
         own = str(value.get("licence") or "").split(" AND ")
         return frozenset(filter(None, own)).union(*(_licences_of(v) for v in value.values()))
     return frozenset().union(*(_licences_of(v) for v in value)) if isinstance(value, list) else frozenset()
-
-
-def portable(text: str, recipe: dict[str, Any]) -> str:
-    """The text of a recipe without the folders of this machine: a path keeps its last two parts.
-
-    A resolved recipe holds absolute paths, which are of no use elsewhere and tell who works where.
-    """
-    for path in sorted(set(_paths(recipe)), key=len, reverse=True):
-        text = text.replace(path, "/".join(Path(path).parts[-2:]).lstrip("/"))
-    return text
-
-
-def _paths(value: Any) -> Iterator[str]:
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _paths(inner)
-    elif isinstance(value, str) and os.path.isabs(value) and len(Path(value).parts) > 2:
-        yield value
 
 
 def _sized(text: str) -> tuple[bytes, int]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,16 +26,16 @@ from tests.tiny import Silent
 RATE = 16_000
 
 
-def dataset(folder: Path, count: int = 12, group_bytes: int = 1 << 19) -> Path:
+def dataset(folder: Path, count: int = 8, group_bytes: int = 1 << 18) -> Path:
     """Hummed conversations with every phenomenon, in three splits, with a manifest; several row groups in a file."""
     found: dict[Split, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for index in range(count):
         split: Split = SPLITS[max(0, index % 4 - 1)]
-        found[split].append(tiny_dataset.row(index, split=split))
+        found[split].append(tiny_dataset.row(index, turns=4, split=split))
     return write(folder, found, group_bytes)
 
 
-def write(folder: Path, rows: dict[Split, list[dict[str, Any]]], group_bytes: int = 1 << 19) -> Path:
+def write(folder: Path, rows: dict[Split, list[dict[str, Any]]], group_bytes: int = 1 << 18) -> Path:
     """A complete dataset of rows."""
     (folder / "data").mkdir(parents=True)
     files: dict[str, Any] = {}
@@ -54,8 +54,35 @@ def write(folder: Path, rows: dict[Split, list[dict[str, Any]]], group_bytes: in
 
 @pytest.fixture(scope="session")
 def hummed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve conversations; read them only."""
+    """Eight conversations; read them only."""
     return dataset(tmp_path_factory.mktemp("hummed") / "set")
+
+
+class Exports(Protocol):
+    """The folder of an export of the hummed conversations; read it only."""
+
+    def __call__(self, kind: str, **settings: Any) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def exports(hummed: Path, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """Every export is made once."""
+    made: dict[str, Path] = {}
+
+    def exported(kind: str, **settings: Any) -> Path:
+        asked = repr((kind, settings))
+        if asked not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            export(hummed, kind, folder, **settings)
+            made[asked] = folder
+        return made[asked]
+
+    return exported
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """The manifest of an export."""
+    return json.loads((folder / exporting.MANIFEST).read_text())
 
 
 def rows(folder: Path, split: str = "*") -> list[dict[str, Any]]:
@@ -106,6 +133,20 @@ def take_in(source: Path, kind: str, out: Path, limit: int | None = None, **sett
     told = {"licence": "CC-BY-4.0", "language": "en"} if kind != "stereo" else {}
     config: Any = kinds.parse("importers", {"kind": kind, "path": str(source), **told, **settings})
     return run(importing.Import(config, str(out), limit))
+
+
+def recording(folder: Path, name: str, rate: int, seconds: float = 4.0, **about: Any) -> None:
+    """A tone of the user on channel 0 from 0.5 to 1.5 s, one of the assistant on channel 1 from 2 to 3.5 s."""
+    t = np.arange(round(seconds * rate)) / rate
+    user = 0.3 * np.sin(2 * np.pi * 300 * t) * ((t >= 0.5) & (t < 1.5))
+    agent = 0.3 * np.sin(2 * np.pi * 500 * t) * ((t >= 2) & (t < 3.5))
+    folder.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / f"{name}.wav", np.stack([user, agent], axis=1), rate, subtype="PCM_24")
+    told = [
+        {"speaker": "user", "start": 0.5, "end": 1.5, "text": "where is it"},
+        {"speaker": "assistant", "start": 2.0, "end": 3.5, "text": "right behind you"},
+    ]
+    (folder / f"{name}.json").write_text(json.dumps({"segments": told, **about}))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from datagen.build import BuildError, Taken
 from datagen.exporters.relays2s import record
 from datagen.report import collect
 from datagen.schema import SCHEMA
-from tests.exporters.making import at, export, hummed, lines, rows, samples, take_in, words
+from tests.exporters.making import at, export, hummed, lines, recording, rows, samples, take_in, words
 from tests.tiny import Tiny, built
 from trainer.data.folder import find
 from trainer.data.rows import row_of
@@ -28,10 +30,28 @@ FORMATS = ["moshi", "relays2s", "stereo"]
 SETTINGS: dict[str, dict[str, Any]] = {"moshi": {"user_words": True}}
 
 
-def there_and_back(folder: Path, kind: str, tmp_path: Path) -> tuple[dict[str, Any], Path]:
-    """Exported and imported again."""
-    export(folder, kind, tmp_path / "there", **SETTINGS.get(kind, {}))
-    return take_in(tmp_path / "there", kind, tmp_path / "back"), tmp_path / "back"
+class Back(NamedTuple):
+    """A dataset exported and imported again; read it only."""
+
+    there: Path
+    folder: Path
+    manifest: dict[str, Any]
+
+
+RoundTrip = Callable[[str, str], Back]
+
+
+@pytest.fixture(scope="session")
+def round_trip(built: Tiny, hummed: Path, tmp_path_factory: pytest.TempPathFactory) -> RoundTrip:
+    """Of the ``built`` or the ``hummed`` dataset through a format; each is made once."""
+
+    @cache
+    def made(name: str, kind: str) -> Back:
+        folder = tmp_path_factory.mktemp(f"{name}-{kind}")
+        export({"built": built.out, "hummed": hummed}[name], kind, folder / "there", **SETTINGS.get(kind, {}))
+        return Back(folder / "there", folder / "back", take_in(folder / "there", kind, folder / "back"))
+
+    return made
 
 
 def named(lost: list[str]) -> set[str]:
@@ -45,10 +65,9 @@ def test_these_can_be_imported() -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("made", ["built", "hummed"])
-def test_what_changes_is_what_is_said(kind: str, made: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    found: Tiny | Path = request.getfixturevalue(made)
-    folder = found.out if isinstance(found, Tiny) else found
-    imported, back = there_and_back(folder, kind, tmp_path)
+def test_what_changes_is_what_is_said(kind: str, made: str, round_trip: RoundTrip, built: Tiny, hummed: Path) -> None:
+    folder = built.out if made == "built" else hummed
+    _, back, imported = round_trip(made, kind)
     said = named(imported["lost"]) | {"source", "profile", "licences"} if kind != "stereo" else set[str]()
     before, after = rows(folder), rows(back)
     assert imported["counts"]["import"] == {"in": len(before), "out": len(before), "rejected": 0}
@@ -60,19 +79,20 @@ def test_what_changes_is_what_is_said(kind: str, made: str, request: pytest.Fixt
         assert {name for name in kept if old[name] != new[name]} == set()
 
 
-def test_the_splits_and_files_are_as_build_leaves_them(hummed: Path, tmp_path: Path) -> None:
-    imported, back = there_and_back(hummed, "relays2s", tmp_path)
+def test_the_splits_and_files_are_as_build_leaves_them(hummed: Path, round_trip: RoundTrip) -> None:
+    _, back, imported = round_trip("hummed", "relays2s")
     for split in ("train", "validation", "test"):
         assert [r["id"] for r in rows(back, split)] == [r["id"] for r in rows(hummed, split)]
         assert imported["splits"][split]["conversations"] == len(rows(hummed, split))
         assert find(str(back), split).files
-    assert {path.name for path in back.iterdir()} == {"data", "manifest.json", "statistics.json", "report.html"}
-    assert collect(str(back)).conversations == 12
+    papers = {"README.md", "manifest.json", "statistics.json", "report.html"}
+    assert {path.name for path in back.iterdir()} == {"data", *papers}
+    assert collect(str(back)).conversations == len(rows(hummed))
     assert imported["licences"] == ["CC-BY-4.0"]
 
 
-def test_relays2s_tells_every_segment_and_the_events_that_follow(built: Tiny, tmp_path: Path) -> None:
-    _, back = there_and_back(built.out, "relays2s", tmp_path)
+def test_relays2s_tells_every_segment_and_the_events_that_follow(built: Tiny, round_trip: RoundTrip) -> None:
+    back = round_trip("built", "relays2s").folder
     for old, new in zip(rows(built.out), rows(back), strict=True):
         assert [_core(s) for s in new["segments"]] == [_core(s) for s in old["segments"]]
         wanted = Counter((e["type"], e["actor"], e["outcome"]) for e in old["events"])
@@ -91,8 +111,8 @@ def _core(segment: dict[str, Any]) -> tuple[Any, ...]:
     return segment["speaker"], segment["kind"], segment["yielded"], segment["text"], times
 
 
-def test_moshi_tells_every_word(built: Tiny, tmp_path: Path) -> None:
-    _, back = there_and_back(built.out, "moshi", tmp_path)
+def test_moshi_tells_every_word(built: Tiny, round_trip: RoundTrip) -> None:
+    back = round_trip("built", "moshi").folder
     for old, new in zip(rows(built.out), rows(back), strict=True):
         for speaker in ("user", "assistant"):
             assert words(new, speaker) == [w for w in words(old, speaker) if w[1] < w[2]]
@@ -120,31 +140,17 @@ def test_moshi_without_the_users_words_has_the_users_speech(hummed: Path, tmp_pa
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_exported_again_it_is_the_same_set(kind: str, hummed: Path, tmp_path: Path) -> None:
+def test_exported_again_it_is_the_same_set(kind: str, round_trip: RoundTrip, tmp_path: Path) -> None:
     """What a format can hold survives the way back and there again."""
-    _, back = there_and_back(hummed, kind, tmp_path)
-    export(back, kind, tmp_path / "again", **SETTINGS.get(kind, {}))
-    first, second = ({p.name: p for p in (tmp_path / n).rglob("*") if p.is_file()} for n in ("there", "again"))
+    there, back, _ = round_trip("hummed", kind)
+    export(back, kind, tmp_path, **SETTINGS.get(kind, {}))
+    first, second = ({p.name: p for p in folder.rglob("*") if p.is_file()} for folder in (there, tmp_path))
     assert set(first) == set(second)
     for name in set(first) - {"export.json"}:
         assert first[name].read_bytes() == second[name].read_bytes(), name
 
 
 # -- sets of others --------------------------------------------------------------------------------------------------
-
-
-def recording(folder: Path, name: str, rate: int, seconds: float = 4.0, **about: Any) -> None:
-    """A tone of the user on channel 0 from 0.5 to 1.5 s, one of the assistant on channel 1 from 2 to 3.5 s."""
-    t = np.arange(round(seconds * rate)) / rate
-    user = 0.3 * np.sin(2 * np.pi * 300 * t) * ((t >= 0.5) & (t < 1.5))
-    agent = 0.3 * np.sin(2 * np.pi * 500 * t) * ((t >= 2) & (t < 3.5))
-    folder.mkdir(parents=True, exist_ok=True)
-    soundfile.write(folder / f"{name}.wav", np.stack([user, agent], axis=1), rate, subtype="PCM_24")
-    told = [
-        {"speaker": "user", "start": 0.5, "end": 1.5, "text": "where is it"},
-        {"speaker": "assistant", "start": 2.0, "end": 3.5, "text": "right behind you"},
-    ]
-    (folder / f"{name}.json").write_text(json.dumps({"segments": told, **about}))
 
 
 def test_real_recordings_of_any_rate_with_transcripts(tmp_path: Path) -> None:
@@ -263,9 +269,9 @@ def test_a_dataset_is_never_written_over(hummed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_datasets_library_loads_it(hummed: Path, tmp_path: Path) -> None:
+def test_the_datasets_library_loads_it(hummed: Path, round_trip: RoundTrip, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    _, back = there_and_back(hummed, "relays2s", tmp_path)
+    back = round_trip("hummed", "relays2s").folder
     loaded = datasets.load_dataset("parquet", data_dir=str(back / "data"), cache_dir=str(tmp_path / "cache"))
     for split in ("train", "validation", "test"):
         found = loaded[split].cast_column("user_audio", datasets.Audio(decode=False))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.exporters.making import at, export, hummed, rows, samples
+from tests.exporters.making import Exports, at, export, exports, hummed, rows, samples, told
 from tests.tiny import Tiny, built
 
-__all__ = ["built", "hummed"]
+__all__ = ["built", "exports", "hummed"]
 
 
 def cuts(folder: Path, split: str) -> list[Any]:
@@ -46,11 +46,11 @@ def test_channels_and_words_are_those_of_the_row(channels: tuple[str, str], buil
             assert len(cut.custom["events"]) == len(row["events"])
 
 
-def test_recordings_and_supervisions_stand_alone_too(hummed: Path, tmp_path: Path) -> None:
+def test_recordings_and_supervisions_stand_alone_too(hummed: Path, exports: Exports) -> None:
     lhotse = pytest.importorskip("lhotse")
-    export(hummed, "lhotse", tmp_path)
-    recordings = lhotse.RecordingSet.from_file(tmp_path / "train_recordings.jsonl.gz").with_path_prefix(tmp_path)
-    supervisions = lhotse.SupervisionSet.from_file(tmp_path / "train_supervisions.jsonl.gz")
+    folder = exports("lhotse")
+    recordings = lhotse.RecordingSet.from_file(folder / "train_recordings.jsonl.gz").with_path_prefix(folder)
+    supervisions = lhotse.SupervisionSet.from_file(folder / "train_supervisions.jsonl.gz")
     published = rows(hummed, "train")
     assert [r.id for r in recordings] == [row["id"] for row in published]
     assert len(supervisions) == sum(len(row["segments"]) for row in published)
@@ -58,9 +58,10 @@ def test_recordings_and_supervisions_stand_alone_too(hummed: Path, tmp_path: Pat
     assert [len(cut.supervisions) for cut in together] == [len(row["segments"]) for row in published]
 
 
-def test_nothing_of_the_row_is_lost(hummed: Path, tmp_path: Path) -> None:
-    assert export(hummed, "lhotse", tmp_path)["lost"] == []
-    for cut, row in zip(cuts(tmp_path, "test"), rows(hummed, "test"), strict=True):
+def test_nothing_of_the_row_is_lost(hummed: Path, exports: Exports) -> None:
+    folder = exports("lhotse")
+    assert told(folder)["lost"] == []
+    for cut, row in zip(cuts(folder, "test"), rows(hummed, "test"), strict=True):
         elsewhere = {"id", "duration", "segments", "user_audio", "assistant_audio"}
         for column in set(row) - elsewhere:
             assert cut.custom[column] == row[column]

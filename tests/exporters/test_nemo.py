@@ -15,10 +15,10 @@ import pytest
 import soundfile
 
 from datagen.exporters import nemo
-from tests.exporters.making import at, export, hummed, rows, samples, words
+from tests.exporters.making import Exports, at, export, exports, hummed, rows, samples, told, words
 from tests.tiny import Tiny, built
 
-__all__ = ["built", "hummed"]
+__all__ = ["built", "exports", "hummed"]
 TIMES = re.compile(r"<\|(\d+)\|>")
 
 
@@ -61,10 +61,10 @@ def test_lhotse_reads_both_sides_of_every_conversation(built: Tiny, tmp_path: Pa
 
 
 @pytest.mark.parametrize("roles", [("user", "agent"), ("User", "Assistant")])
-def test_the_roles_are_those_that_are_learned_from(roles: tuple[str, str], hummed: Path, tmp_path: Path) -> None:
-    export(hummed, "nemo", tmp_path, user=roles[0], agent=roles[1])
+def test_the_roles_are_those_that_are_learned_from(roles: tuple[str, str], hummed: Path, exports: Exports) -> None:
+    folder = exports("nemo", user=roles[0], agent=roles[1])
     published = {row["id"]: row for row in rows(hummed, "train")}
-    for cut in read(tmp_path / "train"):
+    for cut in read(folder / "train"):
         assert {item.speaker for item in cut.supervisions} <= set(roles)
         row = published[cut.id]
         for role, speaker in zip(roles, ("user", "assistant"), strict=True):
@@ -75,11 +75,11 @@ def test_the_roles_are_those_that_are_learned_from(roles: tuple[str, str], humme
             assert 0.9 * said <= sum(t >= 100 for t in tokens) <= said
 
 
-def test_word_times_are_frames_from_the_start_of_the_supervision(hummed: Path, tmp_path: Path) -> None:
-    export(hummed, "nemo", tmp_path)
+def test_word_times_are_frames_from_the_start_of_the_supervision(hummed: Path, exports: Exports) -> None:
+    folder = exports("nemo")
     published = {row["id"]: row for row in rows(hummed, "test")}
     checked = 0
-    for cut in read(tmp_path / "test"):
+    for cut in read(folder / "test"):
         for item, segment in zip(cut.supervisions, published[cut.id]["segments"], strict=True):
             marks = [int(number) for number in TIMES.findall(item.text)]
             text = TIMES.sub("", item.text).split()
@@ -96,10 +96,10 @@ def test_word_times_are_frames_from_the_start_of_the_supervision(hummed: Path, t
     assert checked > 50
 
 
-def test_the_overlap_parser_finds_its_segments(hummed: Path, tmp_path: Path) -> None:
-    export(hummed, "nemo", tmp_path, word_times="none")
+def test_the_overlap_parser_finds_its_segments(hummed: Path, exports: Exports) -> None:
+    folder = exports("nemo", word_times="none")
     published = {row["id"]: row for row in rows(hummed, "train")}
-    for cut in read(tmp_path / "train"):
+    for cut in read(folder / "train"):
         for name, speaker in (("agent_segments", "assistant"), ("user_segments", "user")):
             own = [s for s in published[cut.id]["segments"] if s["speaker"] == speaker]
             assert [(s["start"], s["end"], s["text"]) for s in getattr(cut, name)] == [
@@ -107,10 +107,11 @@ def test_the_overlap_parser_finds_its_segments(hummed: Path, tmp_path: Path) -> 
             ]
 
 
-def test_nothing_of_the_row_is_lost(hummed: Path, tmp_path: Path) -> None:
-    assert export(hummed, "nemo", tmp_path)["lost"] == []
+def test_nothing_of_the_row_is_lost(hummed: Path, exports: Exports) -> None:
+    folder = exports("nemo")
+    assert told(folder)["lost"] == []
     for row in rows(hummed, "validation"):
-        cut = next(c for c in read(tmp_path / "validation") if c.id == row["id"])
+        cut = next(c for c in read(folder / "validation") if c.id == row["id"])
         for column in nemo.KEPT:
             assert cut.custom[column] == row[column]
         for item, segment in zip(cut.supervisions, row["segments"], strict=True):

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from datagen.core.units import FRAME_SAMPLES
 from datagen.exporters.relays2s import tick_safe
-from tests.exporters.making import at, export, hummed, lines, rows, samples
+from tests.exporters.making import Exports, at, export, exports, hummed, lines, rows, samples
 from tests.tiny import Tiny, built
 from trainer.data.rows import row_of
 from trainer.targets import Rules, items_of, label_ticks, target
 from trainer.tokens import ControlTokens
 
-__all__ = ["built", "hummed"]
+__all__ = ["built", "exports", "hummed"]
 TOKENS = ControlTokens(pad=0, bos=1, eos=2, stp=3, boc=4, sil=5, hod=6, vocabulary=100_000)
 FILES = {"train": "train", "validation": "valid", "test": "test"}
 
@@ -102,15 +102,15 @@ def test_the_loader_sees_the_labels_of_the_row(made: str, request: pytest.Fixtur
     assert teaching > 100
 
 
-def test_the_wavs_are_the_channels_of_the_row(hummed: Path, tmp_path: Path) -> None:
-    export(hummed, "relays2s", tmp_path)
+def test_the_wavs_are_the_channels_of_the_row(hummed: Path, exports: Exports) -> None:
+    folder = exports("relays2s")
     published = {row["id"]: row for row in rows(hummed)}
-    every = [line for name in FILES.values() for line in lines(tmp_path / f"{name}.jsonl")]
+    every = [line for name in FILES.values() for line in lines(folder / f"{name}.jsonl")]
     assert len(every) == len(published)
     for line in every:
         row = published[line["conv_id"]]
         for role in ("user", "assistant"):
-            path = tmp_path / "syn_dialogs" / line[f"{role}_audio"]
+            path = folder / "syn_dialogs" / line[f"{role}_audio"]
             pcm, rate = soundfile.read(path, dtype="int16")
             assert rate == line["sampling_rate"] == 16_000
             assert pcm.ndim == 1
@@ -120,11 +120,11 @@ def test_the_wavs_are_the_channels_of_the_row(hummed: Path, tmp_path: Path) -> N
             assert row["voices"][role]["id"] in path.name
 
 
-def test_the_labels_are_the_segments(hummed: Path, tmp_path: Path) -> None:
-    export(hummed, "relays2s", tmp_path)
+def test_the_labels_are_the_segments(hummed: Path, exports: Exports) -> None:
+    folder = exports("relays2s")
     published = {row["id"]: row for row in rows(hummed)}
     kinds: dict[str, int] = {}
-    for line in [line for name in FILES.values() for line in lines(tmp_path / f"{name}.jsonl")]:
+    for line in [line for name in FILES.values() for line in lines(folder / f"{name}.jsonl")]:
         for role in ("user", "assistant"):
             own = [s for s in published[line["conv_id"]]["segments"] if s["speaker"] == role]
             assert len(own) == len(line[f"{role}_label"])

@@ -23,7 +23,7 @@ from tests.publish.hub_server import HubServer
 REPO = "acme/walks"
 QUICK = Options(patience=Patience(attempts=4, first_s=0.0, most_s=0.0))
 PAGE = b"https://hub.example/walks"
-AS_BUILT = ("manifest.json", "report.html", "statistics.json")
+AS_BUILT = ("report.html", "statistics.json")
 
 
 def silent(line: str) -> None:

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.publishing import Refused, publish
-from datagen.publishing.release import portable
 from datagen.publishing.terms import withheld
 from tests.commanding import Command, datagen
 from tests.publish.hub_server import HubServer
@@ -217,9 +216,3 @@ def test_the_command_says_what_it_did(hub: HubServer, dataset: str, datagen: Com
     refused = datagen("publish", dataset, "acme", "--tag", "v1")
     assert refused.code == 2
     assert refused.err.count("\n") == 1
-
-
-def test_a_recipe_keeps_what_is_no_folder_of_this_machine() -> None:
-    recipe = {"voices": "/home/me/work/voices.yaml", "base": "gmw/en-US", "noise": [{"path": "/data"}], "slope": "1/2"}
-    text = "voices: /home/me/work/voices.yaml\nbase: gmw/en-US\nnoise: [{path: /data}]\nslope: 1/2\n"
-    assert portable(text, recipe) == text.replace("/home/me/", "")

@@ -166,4 +166,4 @@ def _fetched(hub: HubServer, hf_xet: object, folder: Path, home: Path) -> None:
     done(start(hub, home, "-c", FETCHING, REPO, str(target)))
     for path in folder.glob("data/*.parquet"):
         assert (target / "data" / path.name).read_bytes() == path.read_bytes()
-    assert (target / "manifest.json").read_bytes() == (folder / "manifest.json").read_bytes()
+    assert (target / "statistics.json").read_bytes() == (folder / "statistics.json").read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,5 +55,5 @@ def test_every_segment_of_the_user_keeps_its_samples(row: Row) -> None:
 @given(rows())
 def test_parts_are_in_order_and_apart(row: Row) -> None:
     spans = spans_of(row)
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(spans))
     assert all(0 <= start < end <= row.num_samples for start, end in spans)
