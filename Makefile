@@ -11,6 +11,7 @@ run    ?= runs/$(recipe)
 folds  ?= 3
 eval   ?= $(out)
 jobs   ?= 2
+cores  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .DEFAULT_GOAL := help
 .PHONY: help dataset plan check estimate report publish train test unit lint fmt bench golden clean
@@ -68,7 +69,7 @@ test: $(BIN)/.dev ## All tests (jobs=N processes, each with a torch of its own)
 	$(BIN)/python -m pytest -n $(jobs) --dist worksteal
 
 unit: $(BIN)/.dev ## The quick tests: no clusters, no trainings, fewer examples
-	$(BIN)/python -m pytest -n $(jobs) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(cores) --dist worksteal -m "not slow"
 
 lint: $(BIN)/.dev ## Style, types, and the rules of who may import whom
 	$(BIN)/ruff check .
