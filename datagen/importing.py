@@ -22,7 +22,7 @@ from datagen.card import write_card
 from datagen.core.types import SPEAKERS, SPLITS
 from datagen.files import Folder
 from datagen.identity import code_version, digest
-from datagen.importers._base import ImportConfig, Importer, Item
+from datagen.importers._base import ImportConfig, Importer, Item, dataset_name
 from datagen.importers._rows import row_of
 from datagen.manifest import splits
 from datagen.report import collect, write_report
@@ -202,7 +202,7 @@ def manifest_of(job: Import, reports: Sequence[Mapping[str, Any]]) -> dict[str, 
         "schema_version": SCHEMA_VERSION,
         "version": code_version(),
         "recipe": {
-            "name": f"import-{config.kind}",
+            "name": dataset_name(config),
             "seed": 0,
             "language": languages[0] if len(languages) == 1 else SEVERAL,
             "profile": "imported",

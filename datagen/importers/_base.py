@@ -32,6 +32,8 @@ class ImportConfig(KindConfig):
     aside: ClassVar[frozenset[str]] = frozenset({"path"})
     path: str
     """The set's folder, or an fsspec URL."""
+    name: str = Field(default="", pattern=r"^[\w.-]*$")
+    """Of the dataset; default ``import-<format>``."""
     language: str = ""
     """A code such as ``en``."""
     licence: str = ""
@@ -45,6 +47,11 @@ class ImportConfig(KindConfig):
     """Of conversations whose file or folder names none."""
     per_file: int = Field(default=500, ge=1)
     """Conversations in a Parquet file."""
+
+
+def dataset_name(config: ImportConfig) -> str:
+    """What the dataset is called in its manifest and rows."""
+    return config.name or f"import-{config.kind}"
 
 
 class Item(Strict):

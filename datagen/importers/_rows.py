@@ -15,7 +15,7 @@ from datagen.core.types import SPEAKERS, Speaker, Word, other
 from datagen.core.units import SAMPLE_RATE, to_seconds
 from datagen.core.words import fill_word_times
 from datagen.identity import code_version
-from datagen.importers._base import Draft, ImportConfig, Said
+from datagen.importers._base import Draft, ImportConfig, Said, dataset_name
 from datagen.importers._sound import TOLERANCE, same_length
 from datagen.sources._turns import clean_id
 
@@ -132,7 +132,7 @@ def _provenance(config: ImportConfig, identity: str) -> dict[str, Any]:
     version = _version()
     engine = {"role": "import", "name": config.kind, "revision": version}
     return {
-        "recipe": f"import-{config.kind}",
+        "recipe": dataset_name(config),
         "recipe_hash": identity,
         "seed": 0,
         "code_version": version,

@@ -156,13 +156,16 @@ def test_exported_again_it_is_the_same_set(kind: str, round_trip: RoundTrip, tmp
 def test_real_recordings_of_any_rate_with_transcripts(tmp_path: Path) -> None:
     for split, rate in (("train", 44_100), ("test", 8_000)):
         recording(tmp_path / "calls" / split, "001", rate, language="de")
-    take_in(tmp_path / "calls", "stereo", tmp_path / "out", channels=["user", "assistant"], licence="CC0-1.0")
+    settings = {"channels": ["user", "assistant"], "licence": "CC0-1.0", "name": "calls"}
+    manifest = take_in(tmp_path / "calls", "stereo", tmp_path / "out", **settings)
+    assert manifest["recipe"]["name"] == "calls"
     for split in ("train", "test"):
         (row,) = rows(tmp_path / "out", split)
         assert row["id"] == f"{split}-001"
         assert row["language"] == "de"
         assert row["num_samples"] == 64_000
         assert row["licences"] == ["CC0-1.0"]
+        assert row["provenance"]["recipe"] == "calls"
         for speaker, (start, end) in {"user": (8_000, 24_000), "assistant": (32_000, 56_000)}.items():
             pcm = samples(row, speaker).astype(float)
             inside = np.square(pcm[start:end]).mean()
