@@ -81,7 +81,7 @@ fmt: $(BIN)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(BIN)/.dev ## Speed, memory and same-bytes benchmarks (about ten minutes; leave the machine alone)
+bench: $(BIN)/.dev ## Speed, memory and same-bytes benchmarks (long; leave the machine alone)
 	MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=268435456 ARROW_DEFAULT_MEMORY_POOL=system \
 	$(BIN)/python -m tests.benchmarks
 

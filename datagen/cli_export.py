@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -34,19 +34,11 @@ def export_(
     replace: Replace = False,
 ) -> None:
     """Write a dataset in another trainer's or tool's format. Interrupted, the same command goes on."""
-    from datagen import exporting, terminal
+    from datagen import exporting
     from datagen.exporters._base import ExportConfig
-    from datagen.tasks import Stop
 
     job = exporting.Export(dataset, _config("exporters", format_, set_, {}, ExportConfig), out, _split(split), limit)
-    made = None if replace else job.staging.complete()
-    if made is not None:
-        terminal.say(f"{out} is complete already; nothing to do.")
-    else:
-        stop = _stop(Stop)
-        with stop.listening(), terminal.Bars() as bars:
-            made = exporting.run(job, lambda: _executor(workers), bars, stop, replace)
-    exported(out, made)
+    exported(out, _made(job, exporting.run, workers, replace))
 
 
 @commands.command(name="import")
@@ -60,20 +52,12 @@ def import_(
     replace: Replace = False,
 ) -> None:
     """Take in a set of another format, such as recordings with transcripts, as a dataset like those built here."""
-    from datagen import importing, terminal
+    from datagen import importing
     from datagen.importers._base import ImportConfig
-    from datagen.tasks import Stop
 
     config = _config("importers", format_, set_, {"path": source}, ImportConfig)
     job = importing.Import(config, out, limit)
-    made = None if replace else job.staging.complete()
-    if made is not None:
-        terminal.say(f"{out} is complete already; nothing to do.")
-    else:
-        stop = _stop(Stop)
-        with stop.listening(), terminal.Bars() as bars:
-            made = importing.run(job, lambda: _executor(workers), bars, stop, replace)
-    imported(out, made)
+    imported(out, _made(job, importing.run, workers, replace))
 
 
 def exported(out: str, manifest: Mapping[str, Any]) -> None:
@@ -150,10 +134,17 @@ def _split(name: str | None) -> Any:
     return name
 
 
-def _stop(kind: Any) -> Any:
-    from datagen.terminal import say
+def _made(job: Any, run: Callable[..., dict[str, Any]], workers: int | None, replace: bool) -> dict[str, Any]:
+    """The manifest of an export or import; nothing is done where the folder is complete."""
+    from datagen import terminal
+    from datagen.tasks import Stop
 
-    return kind(lambda: say("finishing what is running; Ctrl-C again stops at once"))
+    if not replace and (made := job.staging.complete()) is not None:
+        terminal.say(f"{job.staging.out.url} is complete already; nothing to do.")
+        return made
+    stop = Stop(lambda: terminal.say("finishing what is running; Ctrl-C again stops at once"))
+    with stop.listening(), terminal.Bars() as bars:
+        return run(job, lambda: _executor(workers), bars, stop, replace)
 
 
 def _executor(workers: int | None) -> AbstractContextManager[Any]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from datagen import kinds
-from datagen.build import BuildError, Progress, finish
+from datagen.build import BuildError, Progress
 from datagen.core.types import Split
 from datagen.core.units import SAMPLE_RATE
 from datagen.exporters._base import ExportConfig
@@ -22,17 +21,11 @@ from datagen.identity import code_version
 from datagen.published import Dataset, Part, open_dataset, parts, rows
 from datagen.schema import SCHEMA_VERSION
 from datagen.sink import Exporter, Sink
-from datagen.staging import Staging
-from datagen.tasks import Executor, Stop, Task, drive
+from datagen.staging import Staging, Workers, carry_out
+from datagen.tasks import Stop, Task
 
 MANIFEST = "export.json"
 REJECTED = "rejected.jsonl"
-
-
-class Workers(Protocol):
-    """Starts an executor when there is something to do."""
-
-    def __call__(self) -> AbstractContextManager[Executor]: ...
 
 
 class Export:
@@ -78,33 +71,11 @@ def run(job: Export, workers: Workers, progress: Progress, stop: Stop, replace: 
     if staging.moving():  # everything was made before the last run ended
         return staging.publish()
     found = parts(job.dataset, job.splits, job.limit, job.exporter.part_rows)
-    reports = write_parts(job, found, workers, progress, stop)
+    reports = carry_out(staging, "export", [_task(job, part) for part in found], workers, progress, stop)
     manifest = manifest_of(job, reports, staging.gather(reports))
     if not manifest["counts"]["out"]:
         raise BuildError(f"no conversation could be written: {'; '.join(manifest['reasons'])}")
     return staging.publish(manifest)
-
-
-def write_parts(
-    job: Export, found: Sequence[Part], workers: Workers, progress: Progress, stop: Stop
-) -> list[dict[str, Any]]:
-    """The reports of all parts in their order; what is done is not done again."""
-    reports: dict[int, dict[str, Any]] = {}
-    progress.expect("export", len(found))
-    for part in found:
-        if (done := job.staging.done(part.index)) is not None:
-            reports[part.index] = done
-            progress.advance("export", None)
-    tasks = [_task(job, part) for part in found if part.index not in reports]
-
-    def on_done(task: Task, report: dict[str, Any]) -> None:
-        reports[task.args[2].index] = report
-        progress.advance("export", None)
-
-    if tasks:
-        with workers() as executor:
-            finish(drive(tasks, executor, on_done, stop), stop)
-    return [reports[part.index] for part in found]
 
 
 def _task(job: Export, part: Part) -> Task:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from datagen import kinds
-from datagen.build import BuildError, Progress, finish
+from datagen.build import BuildError, Progress
 from datagen.card import write_card
 from datagen.core.types import SPEAKERS, SPLITS
 from datagen.files import Folder
@@ -29,8 +28,8 @@ from datagen.report import collect, write_report
 from datagen.schema import SCHEMA_VERSION
 from datagen.sink import Sink
 from datagen.stages.package import FilePlan, write_rows
-from datagen.staging import Staging
-from datagen.tasks import Executor, Stop, Task, drive
+from datagen.staging import Staging, Workers, carry_out
+from datagen.tasks import Stop, Task
 
 MANIFEST = "manifest.json"
 REJECTED = "rejected.jsonl"
@@ -73,13 +72,7 @@ def _files(items: Sequence[Item], per_file: int) -> Iterator[tuple[str, tuple[It
             yield FilePlan(split=split, index=index, count=len(groups), shards=()).name, group
 
 
-def run(
-    job: Import,
-    workers: Callable[[], AbstractContextManager[Executor]],
-    progress: Progress,
-    stop: Stop,
-    replace: bool = False,
-) -> dict[str, Any]:
+def run(job: Import, workers: Workers, progress: Progress, stop: Stop, replace: bool = False) -> dict[str, Any]:
     """Reads everything that is not done yet and returns the manifest; ``workers`` starts the processes.
 
     Taken when the folder is another's, Interrupted when the user stopped it, BuildError when files failed for good.
@@ -88,7 +81,8 @@ def run(
     staging.claim(replace)
     if staging.moving():
         return staging.publish()
-    reports = _reports(job, workers, progress, stop)
+    tasks = [_task(job, number, name, items) for number, (name, items) in enumerate(job.files)]
+    reports = carry_out(staging, "import", tasks, workers, progress, stop)
     manifest = manifest_of(job, reports)
     if not manifest["counts"]["import"]["out"]:
         reasons = "; ".join(list(manifest["rejected_reasons"].get("import", {}))[:3])
@@ -113,28 +107,9 @@ def _once(made: Folder, files: Iterable[str]) -> None:
                 raise BuildError(f"id {identifier} is used in {where[identifier]} and in {name}; rename one")
 
 
-def _reports(
-    job: Import, workers: Callable[[], AbstractContextManager[Executor]], progress: Progress, stop: Stop
-) -> list[dict[str, Any]]:
-    reports: dict[int, dict[str, Any]] = {}
-    progress.expect("import", len(job.files))
-    tasks: list[Task] = []
-    for number, (name, items) in enumerate(job.files):
-        if (done := job.staging.done(number)) is not None:
-            reports[number] = done
-            progress.advance("import", None)
-            continue
-        args = (job.staging.out.url, number, name, items, job.config, job.identity)
-        tasks.append(Task(key=name, stage="import", call=write_file, args=args, rank=(number,)))
-
-    def on_done(task: Task, report: dict[str, Any]) -> None:
-        reports[task.args[1]] = report
-        progress.advance("import", None)
-
-    if tasks:
-        with workers() as executor:
-            finish(drive(tasks, executor, on_done, stop), stop)
-    return [reports[number] for number in range(len(job.files))]
+def _task(job: Import, number: int, name: str, items: Sequence[Item]) -> Task:
+    args = (job.staging.out.url, number, name, items, job.config, job.identity)
+    return Task(key=name, stage="import", call=write_file, args=args, rank=(number,))
 
 
 def write_file(

@@ -13,17 +13,25 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from fsspec.core import url_to_fs
 
-from datagen.build import Taken
+from datagen.build import Progress, Taken, finish
 from datagen.files import ASIDE, Aside, Folder
 from datagen.sink import WORK
+from datagen.tasks import Executor, Stop, Task, drive
 
 CHUNK = 1 << 20
+
+
+class Workers(Protocol):
+    """Starts an executor when there is something to do."""
+
+    def __call__(self) -> AbstractContextManager[Executor]: ...
 
 
 @dataclass(frozen=True)
@@ -146,3 +154,25 @@ def _read(folder: Folder, name: str) -> dict[str, Any] | None:
     except ValueError:  # a power cut has shortened it, or it is another program's
         return None
     return found if isinstance(found, dict) else None
+
+
+def carry_out(
+    staging: Staging, stage: str, tasks: Sequence[Task], workers: Workers, progress: Progress, stop: Stop
+) -> list[dict[str, Any]]:
+    """The reports of all parts in their order, one task each, numbered by rank; what is done is not done again.
+
+    Interrupted when the user stopped it, BuildError when parts failed for good.
+    """
+    reports = {number: done for number in range(len(tasks)) if (done := staging.done(number)) is not None}
+    progress.expect(stage, len(tasks))
+    for _ in reports:
+        progress.advance(stage, None)
+
+    def on_done(task: Task, report: dict[str, Any]) -> None:
+        reports[task.rank[0]] = report
+        progress.advance(stage, None)
+
+    if missing := [task for task in tasks if task.rank[0] not in reports]:
+        with workers() as executor:
+            finish(drive(missing, executor, on_done, stop), stop)
+    return [reports[number] for number in range(len(tasks))]

@@ -31,6 +31,7 @@ class Lhotse(PerConversation):
         self.notes = (config.order, load)
 
     def conversation(self, row: Row, part: Part, sink: Sink) -> None:
+        """See PerConversation."""
         content = {role: flac(row, role) for role in self._config.channels}
         sources = [
             {"type": "file", "channels": [channel], "source": f"audio/{row['id']}_{role}.flac"}

@@ -50,6 +50,7 @@ class Moshi(PerConversation):
         self.notes = (config.order, first, "16 kHz; the loader resamples to 24 kHz")
 
     def conversation(self, row: Row, part: Part, sink: Sink) -> None:
+        """See PerConversation."""
         found = alignments(row, self._config.user_words)
         content = sound(stereo(row, self._config.channels))
         path = f"{AUDIO}/{row['id']}.wav"

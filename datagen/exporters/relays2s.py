@@ -47,6 +47,7 @@ class RelayS2S(PerConversation):
     notes = ("python data/prepare_shar.py --input-jsonl DIR/train.jsonl --audios-dir DIR/syn_dialogs --output-dir ..",)
 
     def conversation(self, row: Row, part: Part, sink: Sink) -> None:
+        """See PerConversation."""
         made = record(row)
         wavs = {made[f"{role}_audio"]: sound(pcm(row, role)) for role in ("user", "assistant")}
         for name, content in wavs.items():

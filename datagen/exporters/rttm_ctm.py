@@ -53,6 +53,7 @@ class RttmCtm(PerConversation):
         self.notes = (", ".join(names) + " (counted from 1)",)
 
     def conversation(self, row: Row, part: Part, sink: Sink) -> None:
+        """See PerConversation."""
         spans = list(rttm(row, self._config))
         words = list(ctm(row, self._config))
         length = number(row["num_samples"])

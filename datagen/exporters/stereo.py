@@ -28,6 +28,7 @@ class Stereo(PerConversation):
         self.notes = (config.order,)
 
     def conversation(self, row: Row, part: Part, sink: Sink) -> None:
+        """See PerConversation."""
         config = self._config
         content = sound(stereo(row, config.channels), config.audio)
         name = f"{row['id']}.{config.audio}"

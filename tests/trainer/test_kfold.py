@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,3 +73,17 @@ def test_prefixes_are_drafted_out_of_fold_and_a_verifier_comes_of_them(data: Pat
     assert {p: t for p, t in after.items() if "verifier" not in str(p)} == {
         p: t for p, t in before.items() if "verifier" not in str(p)
     }
+
+
+def test_a_run_that_is_not_finished_and_settings_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no finished run"):
+        kfold.of_run(tmp_path, 3, "encoder")
+    (tmp_path / "plan.json").write_text(json.dumps({"fit": Fit(data="d", preset=tiny()).model_dump(mode="json")}))
+    with pytest.raises(ValueError, match="holds no finished run"):
+        kfold.of_run(tmp_path, 3, "encoder")
+    (tmp_path / "run.json").write_text("{}")
+    assert kfold.of_run(tmp_path, 3, "nothing").folds == 3
+    with pytest.raises(ValueError, match="share: "):
+        kfold.of_run(tmp_path, 3, "everything")
+    with pytest.raises(ValueError, match="fold 3 of 3"):
+        kfold.draft_fold(kfold.of_run(tmp_path, 3, "encoder"), tmp_path / "kfold", tmp_path, 3)

@@ -1,7 +1,7 @@
 """What moves the weights: AdamW, or Muon for the matrices and AdamW for the rest.
 
-Muon (K. Jordan, 2024) makes every update of a matrix orthogonal. From random weights it takes a quarter of AdamW's
-steps to the same transcription loss (embedded preset); an update costs it about as much as half a minute of audio.
+Muon (K. Jordan, 2024) makes every update of a matrix orthogonal. From random weights 100 of its steps do what 400 of
+AdamW's do for transcription (embedded preset, batches of 60 s).
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
 BETAS = (0.9, 0.98)
-
-
 MIN_SIDE = 64
 """Of a matrix for Muon; a head over a few letters is narrower."""
 

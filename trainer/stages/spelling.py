@@ -24,8 +24,8 @@ def spelt(row: Row) -> npt.NDArray[np.int64]:
     """A label per frame of the conversation: a word's letters share its time evenly, all else is silent.
 
     Spelling is no pronunciation and letters do not last equally long; from random weights it is enough to learn
-    listening from, and unlike CTC it also says when nobody speaks. Words without a
-    letter that is known (digits, other scripts) count as silent.
+    listening from, and unlike CTC it also says when nobody speaks. Words without a letter that is known (digits, other
+    scripts) count as silent.
     """
     label_E = np.zeros(row.num_samples // FRAME + 1, np.int64)
     for segment in row.segments:
