@@ -26,14 +26,14 @@ from tests.trainer.talks import (
     told,
 )
 from trainer.data.rows import Row
-from trainer.evaluate._agent import Agent, Own, Playing, Seen
+from trainer.evaluate._agent import Agent, Own, Playing
 from trainer.evaluate._truth import Pace
 from trainer.evaluate.forced import run_forced
 from trainer.evaluate.freerun import Run, free_run, score_run
 from trainer.evaluate.heard import Heard
 from trainer.evaluate.matching import Counts
 from trainer.evaluate.stops import barge_ins, false_starts, stops
-from trainer.evaluate.thresholds import Thresholds
+from trainer.firing import Seen, Thresholds
 from trainer.model.duplex import Duplex, RandomLlm, build_llm
 from trainer.targets import Rules
 from trainer.tokens import decode, encode

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainer.evaluate.matching import EVENTS, Counts, count
-from trainer.evaluate.thresholds import F1, Calibrated, Thresholds, best_threshold, crossings, search
+from trainer.evaluate.thresholds import F1, Calibrated, best_threshold, crossings, search
+from trainer.firing import Thresholds
 
 START = Thresholds(bos=0.5, stp=0.5, boc=0.5)
 CHANCES = st.lists(st.floats(0, 1, width=32), min_size=5, max_size=40).map(lambda c: np.array(c, np.float32))

@@ -25,8 +25,8 @@ from trainer.evaluate.forced import Forced, calibrate_forced, run_forced, score_
 from trainer.evaluate.heard import Heard, batches_of, hear
 from trainer.evaluate.matching import Counts
 from trainer.evaluate.scores import Scored, recalls, table
-from trainer.evaluate.thresholds import Thresholds
 from trainer.evaluate.turntaking import Setting, TurnTaking, calibrate, floor_recalls, turn_taking
+from trainer.firing import Thresholds
 from trainer.model.duplex import Duplex, RandomLlm, build_llm, previous_tokens
 from trainer.model.fastpath import FastPath
 from trainer.targets import Rules

@@ -14,8 +14,7 @@ The rules are those of the live runtime, which knows when speech is audible and 
   speech is over: the player does, and the history says so by [SIL] in place of [HOD].
 * [STP] ends a response and fires in turns alone: nobody stops a "mm-hmm".
 
-A token fires where its probability reaches its threshold (without thresholds: where it is the likeliest of all
-tokens). Of two that fire, the one whose odds are the larger multiple of its threshold's is emitted.
+``trainer.firing`` says when a token fires.
 
 There is no voice here, so how long speech lasts has to be said. A response that begins within the tolerance of a
 recorded one of its kind, counted as in ``matching``, lasts until that one ends: the recorded user reacts to that end,
@@ -27,15 +26,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field
 
 from datagen.core.records import SegmentKind
 from datagen.core.types import Strict
 from trainer.evaluate._truth import Pace, Response
-from trainer.evaluate.matching import TOLERANCE, Event
-from trainer.evaluate.thresholds import Thresholds
+from trainer.evaluate.matching import TOLERANCE
+from trainer.firing import Seen, Thresholds, opening, strength
 from trainer.tokens import ControlTokens
 
 
@@ -46,19 +45,6 @@ class Playing(Strict):
     """Responses that have a recorded one. pace: their own text decides, as for all others."""
     max_tokens: int = Field(default=256, gt=0)
     """Of a response's text, 41 s of ticks."""
-
-
-class Seen(NamedTuple):
-    """What the model says about the next token."""
-
-    bos: float
-    """Probabilities."""
-    stp: float
-    boc: float
-    top: int
-    """The likeliest token."""
-    text: int
-    """The likeliest of text and [EOS]."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +107,7 @@ class Agent:
             now = None
         if now is None:
             return self._listen(tick, seen)
-        if now.kind == "turn" and self._strength("stp", seen.stp, seen.top):
+        if now.kind == "turn" and strength("stp", seen, self._thresholds, self._tokens):
             self._close(tick, stopped=True)
             return self._tokens.stp
         return self._quiet if now.silent is not None else self._write(now, tick, seen)
@@ -134,11 +120,10 @@ class Agent:
         return tuple(self._done)
 
     def _listen(self, tick: int, seen: Seen) -> int:
-        turn = self._strength("bos", seen.bos, seen.top)
-        backchannel = self._strength("boc", seen.boc, seen.top)
-        if not (turn or backchannel):
+        fired = opening(seen, self._thresholds, self._tokens)
+        if fired is None:
             return self._tokens.sil
-        kind: SegmentKind = "turn" if turn >= backchannel else "backchannel"
+        kind: SegmentKind = "turn" if fired == "bos" else "backchannel"
         self._open = _Open(kind, tick, self._taken(kind, tick))
         return self._tokens.bos if kind == "turn" else self._tokens.boc
 
@@ -169,15 +154,3 @@ class Agent:
         assert now is not None
         self._done.append(Own(now.kind, now.start, now.reference, tuple(now.text), end, stopped))
         self._open = None
-
-    def _strength(self, event: Event, probability: float, top: int) -> float:
-        """0 where a token does not fire; else how far it is above its threshold."""
-        if self._thresholds is None:
-            return float(top == getattr(self._tokens, event))
-        threshold = getattr(self._thresholds, event)
-        # Odds, not probabilities: 0.04 over a threshold of 0.01 is no better sign than 0.9 over one of 0.5.
-        return _odds(probability) / _odds(threshold) if probability >= threshold else 0.0
-
-
-def _odds(probability: float) -> float:
-    return probability / max(1 - probability, 1e-6)

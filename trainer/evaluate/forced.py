@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from trainer.evaluate.heard import Heard, Hearing, by_length, device_of, stacked
-from trainer.evaluate.matching import EVENTS, TOLERANCE, Event, places, tally
+from trainer.evaluate.matching import TOLERANCE, places, tally
 from trainer.evaluate.scores import Scored
-from trainer.evaluate.thresholds import Calibrated, Chance, Thresholds, best_threshold
+from trainer.evaluate.thresholds import Calibrated, Chance, best_threshold
+from trainer.firing import EVENTS, Event, Thresholds
 from trainer.model.duplex import Duplex, previous_tokens
 from trainer.targets import Ids
 from trainer.tokens import ControlTokens

@@ -24,15 +24,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from trainer.evaluate._agent import Agent, Own, Playing, Seen
+from trainer.evaluate._agent import Agent, Own, Playing
 from trainer.evaluate._truth import Pace, Response, audible, letters, pace_of, responses_of
 from trainer.evaluate.heard import Heard, Hearing, Progress, by_length, device_of, stacked
 from trainer.evaluate.matching import TOLERANCE, Counts, tally
 from trainer.evaluate.scores import Scored
-from trainer.evaluate.thresholds import Thresholds
+from trainer.firing import Thresholds
 from trainer.model.duplex import Duplex
+from trainer.model.seeing import seen
 from trainer.model.state import LMState
 from trainer.targets import Ids, Rules
 from trainer.tokens import ControlTokens, decode
@@ -119,23 +119,10 @@ def _together(duplex: Duplex, heard: Sequence[Heard], agents: Sequence[Agent]) -
         step = duplex.step(speech_BKD[:held, tick], token_B, state)
         state = step.state
         tokens = [duplex.tokens.sil] * held
-        for place, seen in enumerate(_seen(step.logits_BV[:alive], duplex.tokens)):
-            tokens[place] = emitted[place][tick] = agents[place].step(tick, seen)
+        for place, sight in enumerate(seen(step.logits_BV[:alive], duplex.tokens)):
+            tokens[place] = emitted[place][tick] = agents[place].step(tick, sight)
         token_B = torch.tensor(tokens, device=device)
     return emitted
-
-
-def _seen(logits_BV: Tensor, tokens: ControlTokens) -> list[Seen]:
-    """What the agents look at, in one transfer off the device."""
-    logits_BV = logits_BV.float()
-    whole_B = logits_BV.logsumexp(-1, keepdim=True)
-    chance_B3 = (logits_BV[:, [tokens.bos, tokens.stp, tokens.boc]] - whole_B).exp()
-    top_B = logits_BV.argmax(-1, keepdim=True)
-    controls = torch.tensor(tokens.added, device=logits_BV.device)
-    text_B = logits_BV.index_fill(-1, controls, -torch.inf).argmax(-1, keepdim=True)
-    # Ids below 2^24 are exact in float32.
-    rows = torch.cat([chance_B3, top_B.float(), text_B.float()], dim=1).tolist()
-    return [Seen(bos, stp, boc, int(top), int(text)) for bos, stp, boc, top, text in rows]
 
 
 def _one_stop(ids_K: Ids, recorded: Sequence[Response], tokens: ControlTokens) -> Ids:

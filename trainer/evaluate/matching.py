@@ -11,21 +11,17 @@ by tick without tolerance, and ticks of text count for nothing: they would fill 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from datagen.core.types import Strict
+from trainer.firing import EVENTS
 from trainer.targets import Ids
 from trainer.tokens import ControlTokens
 
 TOLERANCE = 1
 """Ticks of 160 ms, to either side (RelayS2S section 4.2)."""
-
-Event = Literal["bos", "stp", "boc"]
-EVENTS: tuple[Event, ...] = ("bos", "stp", "boc")
-"""The tokens that do something, named as in ``ControlTokens``."""
 
 
 class Counts(Strict):

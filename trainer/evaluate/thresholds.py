@@ -13,32 +13,19 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from datagen.core.types import Strict
-from trainer.evaluate.matching import EVENTS, TOLERANCE, Counts, Event, count
+from trainer.evaluate.matching import TOLERANCE, Counts, count
+from trainer.firing import EVENTS, LEAST, MOST, Event, Thresholds
 
 Chance = npt.NDArray[np.float32]
 F1 = Mapping[Event, float]
 """How good each event is; not a number where the data have none of a kind."""
 
-LEAST, MOST = 0.01, 0.99
 _LEVELS = 100
 """Thresholds tried for each token on a teacher-forced pass."""
 ROUNDS: tuple[tuple[float, ...], ...] = ((-2.0, -1.0, 0.0, 1.0, 2.0), (-0.5, 0.0, 0.5))
 """Steps of the free-running search, in logits from the best point so far: 9 passes over the data at most."""
-
-
-class Thresholds(Strict):
-    """The least probability of each token that is emitted."""
-
-    bos: float = Field(gt=0, le=1)
-    stp: float = Field(gt=0, le=1)
-    boc: float = Field(gt=0, le=1)
-
-    def moved(self, logits: float) -> Thresholds:
-        """All of them so much stricter, in logits; between 0.01 and 0.99."""
-        return Thresholds(**{kind: _moved(getattr(self, kind), logits) for kind in EVENTS})
 
 
 class Calibrated(Strict):
@@ -137,13 +124,6 @@ def search(
         f1=_known(tried[best]),
         tried=tuple((point, _known(scores)) for point, scores in tried.items()),
     )
-
-
-def _moved(threshold: float, logits: float) -> float:
-    inside = min(max(threshold, LEAST), MOST)
-    moved = 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + logits)))
-    # Rounded, so that a step of 0 is the same point and costs no second pass.
-    return min(max(round(moved, 4), LEAST), MOST)
 
 
 def _middle_of_best(scores: Sequence[float]) -> int:

@@ -24,10 +24,11 @@ from trainer.evaluate.ceilings import ceilings
 from trainer.evaluate.forced import calibrate_forced, run_forced, score_forced
 from trainer.evaluate.freerun import free_run, score_run
 from trainer.evaluate.heard import Heard, Hearing, Progress, batches_of, hear
-from trainer.evaluate.matching import TOLERANCE, Counts, Event
+from trainer.evaluate.matching import TOLERANCE, Counts
 from trainer.evaluate.scores import Recalls, Scored, Table, recalls, table
 from trainer.evaluate.stops import BargeIn, FalseStarts, Stops, barge_ins, false_starts, stops
-from trainer.evaluate.thresholds import F1, ROUNDS, Calibrated, Thresholds, search
+from trainer.evaluate.thresholds import F1, ROUNDS, Calibrated, search
+from trainer.firing import Event, Thresholds
 from trainer.targets import Rules
 
 FLOORS = (0.0, 1e-5, 1e-4, 1e-3)
