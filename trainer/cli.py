@@ -10,9 +10,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from trainer import cli_runtime
+
 app = typer.Typer(
     name="trainer",
-    help="Trains the fast path of RelayS2S on a dataset that datagen has built.",
+    help="Trains the fast path of RelayS2S on a dataset that datagen has built, and runs it live.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -121,6 +123,10 @@ def status(out: Annotated[Path, typer.Argument(metavar="DIR", help="The run's fo
         typer.echo(f"{fold.name}: {_reached(fold / 'duplex')}")
     if (out / "kfold").is_dir():
         typer.echo(f"verifier: {'done' if (out / 'kfold/verifier/config.json').exists() else 'not yet'}")
+
+
+for command in cli_runtime.COMMANDS:
+    app.command()(command)
 
 
 def _reached(stage: Path) -> str:

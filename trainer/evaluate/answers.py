@@ -18,6 +18,7 @@ from trainer.evaluate.heard import Heard, Hearing, by_length, device_of, stacked
 from trainer.model.drafting import CONTROLS, Drafting, Onset, draft_at
 from trainer.model.verifier import Decider
 from trainer.prefixes import Steps, cut, prefix_of, steps_of
+from trainer.runtime.joining import join
 from trainer.targets import Point
 from trainer.tokens import decode, encode
 
@@ -74,20 +75,8 @@ def committed(prefixed: tuple[str, Steps], decider: Decider | None) -> bool:
     return bool(text) and (decider is None or decider.decide(steps.hidden_LD, steps.scalars_L3).commit)
 
 
-def joined(opening: str, reply: str) -> str:
-    """What the listener hears of a committed opening and a slow path that answers as recorded: words that the reply
-    repeats at the seam are said once.
-
-    >>> joined("Sure, I can", "I can help you.")
-    'Sure, I can help you.'
-    >>> joined("Of course.", "It is nine.")
-    'Of course. It is nine.'
-    """
-    head, tail = opening.split(), reply.split()
-    for length in range(min(len(head), len(tail)), 0, -1):
-        if [w.casefold() for w in head[-length:]] == [w.casefold() for w in tail[:length]]:
-            return " ".join([*head, *tail[length:]])
-    return " ".join([*head, *tail])
+joined = join
+"""What the listener hears of a committed opening and a slow path that answers as recorded."""
 
 
 def first_words(text: str, words: int) -> str:

@@ -19,13 +19,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from datagen.core.types import Strict
 from datagen.core.units import FRAME_SAMPLES
+from trainer import timing
 from trainer.evaluate.answers import Drafted
 from trainer.evaluate.heard import device_of
 from trainer.model.drafting import greedy
@@ -34,6 +34,7 @@ from trainer.model.fastpath import FastPath
 from trainer.model.state import LMState
 from trainer.model.verifier import Decider
 from trainer.prefixes import Steps, cut, prefix_of
+from trainer.timing import spread
 
 WARM_UP = 3
 """Turns and ticks that are run before anything is timed."""
@@ -98,11 +99,6 @@ class _Watch(NamedTuple):
         return time.perf_counter()
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """P50 and P90 (numpy's percentile, as the paper's code)."""
-    return float(np.percentile(values, 50)), float(np.percentile(values, 90))
-
-
 def time_turns(
     fast: FastPath, turns: Sequence[Drafted], decider: Decider | None, commits: Sequence[bool] | None, words: int
 ) -> list[TurnTime]:
@@ -136,9 +132,7 @@ def onset_ms(time_: TurnTime, back_end: BackEnd) -> float:
     >>> onset_ms(turn, BACK_ENDS[2]), onset_ms(turn.model_copy(update={"commit": False}), BACK_ENDS[2])
     (80.0, 1091.0)
     """
-    if time_.commit and time_.words_ms is not None:
-        return time_.words_ms + (time_.decide_ms or 0.0)
-    return 1000 * back_end.seconds
+    return timing.onset_ms(bool(time_.commit), time_.words_ms, time_.decide_ms, 1000 * back_end.seconds)
 
 
 def costs(fast: FastPath, samples: Tensor, times: Sequence[TurnTime]) -> Costs:

@@ -1,0 +1,191 @@
+"""The commands of the runtime: export a bundle, replay conversations through it, serve it, publish it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or owner/name on the Hub.")]
+Mode = Annotated[
+    Literal["relay", "s2s", "cascade"],
+    typer.Option(help="relay; s2s: the fast path alone; cascade: the slow path alone."),
+]
+KIND = "A kind, or {kind: NAME, ...}; default the bundle's."
+Hearing = Annotated[str | None, typer.Option(metavar="KIND", help=f"The recogniser. {KIND}")]
+Answering = Annotated[str | None, typer.Option(metavar="KIND", help=f"The slow path's language model. {KIND}")]
+Speaking = Annotated[str | None, typer.Option(metavar="KIND", help=f"The synthesizer. {KIND}")]
+Endpointing = Annotated[str | None, typer.Option(metavar="KIND", help=f"Ends a turn in a cascade. {KIND}")]
+Words = Annotated[int | None, typer.Option(min=1, help="Of a prefix; default the bundle's.")]
+Weights = Annotated[Literal["float32", "bfloat16", "float16", "int8"], typer.Option(help="How the fast path computes.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
+Threads = Annotated[int, typer.Option(min=1, help="Of the processor, for the fast path.")]
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, as `fit` and `kfold` wrote it.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The bundle's folder.")],
+    name: Annotated[str | None, typer.Option(help="Of the model; default the run's folder's.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Thresholds from its validation split, without an evaluation.")
+    ] = None,
+    hearing: Hearing = None,
+    answering: Answering = None,
+    speaking: Speaking = None,
+    language: Annotated[str, typer.Option(help="Of the model.")] = "en",
+) -> None:
+    """Write a bundle: weights, verifier, thresholds, a trace that proves them, a model card."""
+    from trainer.export import export as write
+    from trainer.runtime.bundle import Defaults
+
+    kinds = {"hearing": hearing, "answering": answering, "speaking": speaking}
+    given: dict[str, Any] = _kinds(**kinds)
+    defaults = Defaults(language=language, **given) if given or language != "en" else None
+    made = write(run, out, name=name, data=data, defaults=defaults)
+    typer.echo(f"the bundle is in {made.folder}; python -m trainer serve {made.folder}")
+
+
+def replay(
+    bundle: Bundle,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A sound file, or a dataset.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Logs, two-channel sound, figures.")] = None,
+    mode: Mode = "relay",
+    speed: Annotated[
+        Literal["real", "fast"], typer.Option(help="fast: a clock that jumps; computing takes no time on it.")
+    ] = "real",
+    turn_taking: Annotated[
+        Literal["model", "recorded"], typer.Option(help="recorded: the floor goes as in the dataset.")
+    ] = "model",
+    trigger: Annotated[Literal["voice", "model"], typer.Option(help="What a cascade answers to.")] = "voice",
+    follow: Annotated[
+        Literal["hold", "text"], typer.Option(help="What the model is told of the slow path's words.")
+    ] = "hold",
+    limit: Annotated[int | None, typer.Option(min=1, help="Conversations at most.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Conversations side by side.")] = 1,
+    hearing: Hearing = None,
+    answering: Answering = None,
+    speaking: Speaking = None,
+    endpointing: Endpointing = None,
+    words: Words = None,
+    weights: Weights = "float32",
+    threads: Threads = 1,
+    device: Device = "cpu",
+) -> None:
+    """Play recorded users to the runtime: event logs, what was said, latencies, margins, turn-taking."""
+    from trainer.replay.command import Options, table
+    from trainer.replay.command import replay as run
+    from trainer.runtime.relaying import Relay
+
+    options = Options(
+        source=source,
+        limit=limit,
+        mode=mode,
+        turn_taking=turn_taking,
+        trigger=trigger,
+        follow=follow,
+        speed=speed,
+        at_once=at_once,
+    )
+    kinds = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
+
+    def opened(jumping: bool) -> Relay:
+        more: Any = {"words": words, "weights": weights, "threads": threads, "sessions": at_once, "inline": jumping}
+        return Relay.from_pretrained(bundle, device=device, **more, **kinds)
+
+    found = run(opened, options, out, lambda line: typer.echo(line, err=True))
+    typer.echo("\n".join(table(found)))
+    if out is not None:
+        typer.echo(f"logs and sound are in {out}")
+
+
+def serve(
+    bundle: Bundle,
+    host: Annotated[str, typer.Option(help="Beyond loopback a token is needed.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
+    mode: Mode = "relay",
+    sessions: Annotated[int, typer.Option(min=1, help="At the same time, at most.")] = 4,
+    cert: Annotated[str | None, typer.Option(metavar="FILE", help="PEM certificate, for TLS.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    token_variable: Annotated[
+        str, typer.Option(metavar="NAME", help="The environment variable that holds the bearer token.")
+    ] = "RELAY_TOKEN",
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Of pages that may connect, beside the server's own.")
+    ] = None,
+    hearing: Hearing = None,
+    answering: Answering = None,
+    speaking: Speaking = None,
+    endpointing: Endpointing = None,
+    words: Words = None,
+    weights: Weights = "float32",
+    threads: Threads = 1,
+    device: Device = "cpu",
+) -> None:
+    """Serve a bundle: a page to talk to, and the OpenAI Realtime protocol at /v1/realtime."""
+    import asyncio
+
+    from trainer.runtime.relaying import Relay
+    from trainer.runtime.server.app import Options
+    from trainer.serving import serve_relay
+
+    options = Options(
+        host=host,
+        port=port,
+        mode=mode,
+        max_sessions=sessions,
+        certificate=cert,
+        key=key,
+        token_variable=token_variable,
+        origins=tuple(origin or ()),
+    )
+    kinds = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
+    more: Any = {"words": words, "weights": weights, "threads": threads, "sessions": sessions}
+    relay = Relay.from_pretrained(bundle, device=device, **more, **kinds)
+    try:
+        asyncio.run(serve_relay(relay, options, _listening))
+    finally:
+        relay.stop()
+
+
+def publish(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The model repository.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    tag: Annotated[str, typer.Option(help="Of the commit.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing; say what would be sent.")] = False,
+) -> None:
+    """Put a bundle on the Hugging Face Hub (token from HF_TOKEN)."""
+    from trainer.publishing import publish as send
+
+    found = send(bundle, repo, private=private, tag=tag, dry_run=dry_run)
+    done = "would go to" if dry_run else "are at"
+    typer.echo(f"{found.files} files, {found.nbytes / 1e6:.1f} MB, {done} {found.url}")
+
+
+def kind_of(family: str, text: str) -> dict[str, Any]:
+    """The mapping that an option stands for: a kind's name, or YAML. ValueError, one line, for anything else."""
+    import yaml
+
+    from trainer.runtime import backends
+
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"{family}: {text!r} is no YAML; give a kind, or {{kind: NAME, ...}}") from None
+    raw = {"kind": raw} if isinstance(raw, str) else raw
+    if not isinstance(raw, dict):
+        raise ValueError(f"{family}: {text!r} names no kind; there are: {', '.join(backends.names(family))}")
+    backends.parse(family, raw)
+    return raw
+
+
+def _kinds(**given: str | None) -> dict[str, Any]:
+    return {family: kind_of(family, text) for family, text in given.items() if text}
+
+
+def _listening(url: str) -> None:
+    typer.echo(f"open {url} and talk; clients of the Realtime protocol connect to {url}v1/realtime")
+
+
+COMMANDS = (export, replay, serve, publish)

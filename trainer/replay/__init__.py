@@ -1,0 +1,1 @@
+"""Conversations played to the runtime from recordings: logs, two-channel results and figures."""

@@ -1,0 +1,195 @@
+"""``Relay``: a bundle with its slow path and its voice, ready for conversations.
+
+relay = Relay.from_pretrained("bundle or owner/name")
+session = relay.session()                 inside a running event loop
+session.hear(pcm) ... await session.told.get() ... await session.close()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from datagen.core.types import Voice
+from trainer.runtime import backends
+from trainer.runtime.bundle import Bundle, Defaults
+from trainer.runtime.engine import Engine
+from trainer.runtime.events import Mode
+from trainer.runtime.following import Follow
+from trainer.runtime.listening import Endpointer, Listener, ModelListener, VoiceListener
+from trainer.runtime.parts import Parts
+from trainer.runtime.session import Session
+
+Weights = Literal["float32", "bfloat16", "float16", "int8"]
+
+PLAIN_VOICE = Voice(
+    id="plain",
+    language="en",
+    split="train",
+    origin="espeak-ng formant synthesis",
+    licence="output of espeak-ng (a GPL-3.0-or-later program); no licence on the audio",
+    params={"base": "gmw/en-US", "variant": "f1", "pitch": 50, "range": 55, "rate_wpm": 170},
+)
+"""Of the speaking kind espeak where a bundle names no voice."""
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Everything that conversations share; any number of sessions up to the engine's."""
+
+    bundle: Bundle
+    parts: Parts
+    endpointing: Callable[[], Endpointer]
+    """A new end-pointer for the cascade."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "cpu",
+        **options: Any,
+    ) -> Self:
+        """Loads a bundle and what it names.
+
+        Args:
+            source: a folder, or ``owner/name`` on the Hub.
+            revision: of the repository.
+            device: cpu, cuda, ...
+            options: what is taken instead of what the bundle names, see ``of``.
+
+        ValueError, one line with the remedy, for whatever is missing.
+        """
+        return cls.of(Bundle.load(source, revision=revision, device=device), **options)
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        *,
+        hearing: Mapping[str, Any] | None = None,
+        answering: Mapping[str, Any] | None = None,
+        speaking: Mapping[str, Any] | None = None,
+        endpointing: Mapping[str, Any] | None = None,
+        voices: Mapping[str, Voice] | None = None,
+        words: int | None = None,
+        sessions: int = 8,
+        weights: Weights = "float32",
+        threads: int = 1,
+        inline: bool = False,
+        replies: Any = None,
+    ) -> Self:
+        """A bundle that is loaded, with what it names or what is named here instead.
+
+        Args:
+            bundle: the model and its settings.
+            hearing: the recogniser, such as ``{"kind": "faster_whisper", "model": ...}``.
+            answering: the slow path's language model.
+            speaking: the synthesizer.
+            endpointing: who ends a turn in mode cascade.
+            voices: by name, those that a client may ask for beside the bundle's.
+            words: of a prefix.
+            sessions: at most, at the same time.
+            weights: how the fast path computes (``Engine``).
+            threads: of the processor, for the fast path.
+            inline: for clocks that stand still while something is computed (``trainer.runtime.virtual``).
+            replies: recorded answers, for the answering kind simulated.
+
+        ValueError, one line with the remedy, for whatever is missing.
+        """
+        said = bundle.manifest.defaults
+        own: dict[str, Any] = {"replies": replies} if replies is not None else {}
+        answerer = _made("answering", answering or said.answering, **own)
+        hears = dict(hearing or said.hearing)
+        hearer = None if hears.get("kind") == "fast_path" else _made("hearing", hears)
+        speaks = dict(speaking or said.speaking)
+        ends = backends.parse("endpointing", dict(endpointing or said.endpointing))
+        fast = bundle.fast
+        engine = Engine(
+            fast,
+            bundle.decider,
+            sessions=sessions,
+            drafts=2 * sessions,
+            weights=weights,
+            threads=threads,
+            inline=inline,
+        )
+        parts = Parts(
+            engine=engine,
+            tokens=fast.tokens,
+            encode=fast.encode,
+            thresholds=bundle.manifest.thresholds,
+            hold=fast.preset.rules.mode == "clean" and fast.preset.rules.hold,
+            answerer=answerer,
+            hearer=hearer,
+            speaker=_made("speaking", speaks),
+            voice=_voice(said, speaks),
+            language=said.language,
+            words=words or said.words,
+            threshold=bundle.verifier.threshold if bundle.verifier else None,
+            voices=voices or {},
+            inline=inline,
+        )
+        return cls(bundle, parts, lambda: backends.make("endpointing", ends))
+
+    def with_parts(self, **changed: Any) -> Relay:
+        """The same model with other parts, such as another ``answerer``."""
+        return replace(self, parts=replace(self.parts, **changed))
+
+    def session(
+        self,
+        mode: Mode | None = None,
+        *,
+        listener: Listener | None = None,
+        trigger: Literal["voice", "model"] = "voice",
+        follow: Follow = "hold",
+        on_close: Callable[[], None] = lambda: None,
+    ) -> Session:
+        """A new conversation, inside a running event loop. ``engine.Full`` where all are taken.
+
+        Args:
+            mode: relay, s2s or cascade; the bundle's own without.
+            listener: who decides about the floor; the model, or in a cascade whoever ``trigger`` says.
+            trigger: of a cascade: the end-pointer, or the model's [BOS].
+            follow: what the model is told of the slow path's words (``Following``).
+            on_close: called when it is over.
+        """
+        mode = mode or self.bundle.manifest.defaults.mode
+        if listener is None:
+            by_voice = mode == "cascade" and trigger == "voice"
+            model = ModelListener(self.parts.tokens, self.parts.thresholds)
+            listener = VoiceListener(self.endpointing()) if by_voice else model
+        return Session(self.parts, mode, listener, _energy(), follow, on_close)
+
+    def stop(self) -> None:
+        """Ends the engine; sessions must be closed before."""
+        self.parts.engine.stop()
+
+
+def _made(family: str, raw: Mapping[str, Any], **own: Any) -> Any:
+    return backends.make(family, backends.parse(family, dict(raw)), **own)
+
+
+def _energy() -> Endpointer:
+    """Says when the user's voice is heard; costs next to nothing."""
+    return _made("endpointing", {"kind": "energy"})
+
+
+def _voice(said: Defaults, speaks: Mapping[str, Any]) -> Voice:
+    if said.voice is not None:
+        return said.voice
+    if speaks.get("kind") == "espeak":
+        return PLAIN_VOICE
+    raise ValueError(f"speaking kind {speaks.get('kind')!r}: the bundle names no voice; export it with --voice")
+
+
+def warm(relay: Relay) -> float:
+    """Has the first response's costs (caches, threads, the synthesizer's library) paid; returns the seconds."""
+    began = time.perf_counter()
+    utterance = relay.parts.speaker.begin(relay.parts.voice, 0, inline=True)
+    utterance.cancel()
+    return time.perf_counter() - began

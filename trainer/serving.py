@@ -1,0 +1,40 @@
+"""A relay behind the server: every connection gets a session of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from trainer.runtime.engine import Full as RowsFull
+from trainer.runtime.events import Mode
+from trainer.runtime.relaying import Relay, warm
+from trainer.runtime.server._session import Full, MakeSession, Session
+from trainer.runtime.server.app import Options, serve
+from trainer.runtime.settings import Settings
+
+
+def sessions_of(relay: Relay) -> MakeSession:
+    """Opens the relay's sessions for a server."""
+
+    async def make(mode: Mode, settings: Settings) -> Session:
+        try:
+            session = relay.session(mode)
+        except RowsFull as error:
+            raise Full(str(error)) from error
+        session.configure(settings)
+        return session
+
+    return make
+
+
+async def serve_relay(relay: Relay, options: Options, say: Callable[[str], None]) -> None:
+    """Serves until the process is told to end; sessions under way are closed cleanly."""
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    warm(relay)
+    async with await serve(sessions_of(relay), options) as server:
+        say(server.url)
+        await over.wait()
