@@ -10,11 +10,12 @@ preset ?= embedded
 run    ?= runs/$(recipe)
 folds  ?= 3
 eval   ?= $(out)
+bundle ?= $(run)/bundle
 jobs   ?= 2
 cores  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset plan check estimate report publish train test unit lint fmt bench golden clean
+.PHONY: help dataset plan check estimate report publish train export serve publish-model test unit lint fmt bench golden clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,21 @@ train: $(BIN)/.train ## Train on data/NAME: fast path, K folds, verifier, evalua
 	@$(BIN)/python -m trainer fit $(out) --out $(run) --preset $(preset) $(args)
 	@$(BIN)/python -m trainer kfold $(run) --folds $(folds)
 	@$(BIN)/python -m trainer evaluate $(run) --data $(eval) --out $(run)/evaluation
+
+$(BIN)/.runtime: $(BIN)/.train
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),train,runtime]'
+	@touch $@
+
+export: $(BIN)/.runtime ## Write the bundle of runs/NAME: weights, verifier, thresholds, proof, card
+	@$(BIN)/python -m trainer export $(run) --out $(bundle)
+
+serve: $(BIN)/.runtime ## Talk to the last training run: a page, and the OpenAI Realtime protocol (args='--port 9000')
+	@test -e $(bundle)/bundle.json || $(BIN)/python -m trainer export $(run) --out $(bundle)
+	@$(BIN)/python -m trainer serve $(bundle) $(args)
+
+publish-model: $(BIN)/.runtime $(BIN)/.hub ## Put the bundle on the Hugging Face Hub: repo=ORG/NAME, args='--tag v1 --private --dry-run'
+	@test -n '$(repo)' || { echo 'error: repo is missing: make publish-model recipe=$(recipe) repo=ORG/NAME' >&2; exit 2; }
+	@$(BIN)/python -m trainer publish $(bundle) $(repo) $(args)
 
 test: $(BIN)/.dev ## All tests (jobs=N processes, each with a torch of its own)
 	$(BIN)/python -m pytest -n $(jobs) --dist worksteal

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from trainer.model.duplex import Duplex
 from trainer.targets import Transcript
+from trainer.tokens import MAX_TRANSCRIPT
 
-MAX_TRANSCRIPT = 128
-"""Tokens of a user segment that are learned, [BOS] included (public code)."""
 IGNORED = -100
 """Label of a place that teaches nothing."""
 

@@ -31,6 +31,8 @@ NAMES: Mapping[str, str] = {
 BYTES = 256
 """Every byte is a token of a byte-level tokenizer: no text is unknown to it."""
 END_OF_TEXT = "<|endoftext|>"
+MAX_TRANSCRIPT = 128
+"""Tokens of a user segment that the transcription stage learns, [BOS] included (public code)."""
 
 
 class ControlTokens(Strict):

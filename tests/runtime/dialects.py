@@ -47,9 +47,9 @@ class Dialect(NamedTuple):
         return Reply((event(body)[6:],), status, "application/json")
 
     def answerer(self, url: str, **changes: Any) -> Any:
-        """The real backend, set to a server and to little patience."""
+        """The real backend, set to a server, asking once."""
         base = f"{url}/v1" if self.kind == "openai_api" else url
-        raw = {"kind": self.kind, "model": "m", "base_url": base, "first_ms": 400, "between_ms": 200, "attempts": 1}
+        raw = {"kind": self.kind, "model": "m", "base_url": base, "attempts": 1}
         return backends.make("answering", backends.parse("answering", raw | changes))
 
 

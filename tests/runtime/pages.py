@@ -1,4 +1,4 @@
-"""What the tests of the page share: a browser, its fake microphone, a tab that collects what the browser complains of."""
+"""What the tests of the page share: a browser, a fake microphone, a tab that keeps what the browser complains of."""
 
 from __future__ import annotations
 

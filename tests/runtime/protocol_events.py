@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from openai.types.realtime import RealtimeServerEvent
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from trainer.runtime.events import (
     Audio,
@@ -26,7 +26,10 @@ from trainer.runtime.server.protocol import (
     Event,
 )
 
-TYPED: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+TYPED: dict[str, type[BaseModel]] = {
+    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(RealtimeServerEvent)[0])
+}
+"""Name of a standard event -> the SDK's type."""
 SECOND = np.zeros(16_000, np.int16)
 
 
@@ -39,7 +42,7 @@ def checked(events: list[Event]) -> list[Event]:
     """The events, after the SDK's types have read those that are standard."""
     for event in events:
         if not event["type"].startswith("relay."):
-            TYPED.validate_json(json.dumps(event, allow_nan=False))
+            TYPED[event["type"]].model_validate_json(json.dumps(event, allow_nan=False))
     return events
 
 

@@ -12,8 +12,8 @@ from socket import SO_LINGER, SOL_SOCKET
 from types import TracebackType
 from typing import Any, Literal, Self
 
-Step = bytes | float | Literal["hang", "reset"]
-"""Sent as it is; a pause in seconds; never again a word; the connection reset."""
+Step = bytes | asyncio.Event | Literal["hang", "reset"]
+"""Sent as it is; waited for; never again a word; the connection reset."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,13 @@ class Sse:
         if isinstance(step, bytes):
             writer.write(f"{len(step):x}\r\n".encode() + step + b"\r\n")
             await writer.drain()
+        elif isinstance(step, asyncio.Event):
+            await step.wait()
         elif step == "hang":
             await reader.read()  # ends when the client goes away
             raise ConnectionResetError
-        elif step == "reset":
+        else:
             await asyncio.sleep(0.02)  # a reset overtakes what was sent
             writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             raise ConnectionResetError
-        else:
-            await asyncio.sleep(float(step))

@@ -46,8 +46,8 @@ def sound(ticks: int, seed: int = 0) -> list[npt.NDArray[np.float32]]:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """In a loop of its own; 20 s at most."""
-    return asyncio.run(asyncio.wait_for(coroutine, 20))
+    """In a loop of its own; what hangs ends after a minute."""
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 @torch.inference_mode()

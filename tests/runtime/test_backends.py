@@ -68,6 +68,11 @@ def test_what_cannot_be_made_says_why(family: str, raw: dict[str, str], words: s
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_kind_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match="answering grammar takes no replies"):
+        backends.make("answering", backends.parse("answering", {"kind": "grammar"}), replies={})
+
+
 def test_a_session_has_endpointing_of_its_own() -> None:
     config = backends.parse("endpointing", {"kind": "energy"})
     assert backends.make("endpointing", config) is not backends.make("endpointing", config)

@@ -73,6 +73,13 @@ def test_a_stop_keeps_what_was_heard_and_ignores_what_comes() -> None:
     assert buffer.text == "one two three", "the value before is as it was"
 
 
+def test_audio_that_has_not_come_was_not_heard() -> None:
+    announced = Buffer().said("one two", "slow").synthesized(1000, [("one", 0, 1000), ("two", 1000, 5000)])
+    assert announced.heard(99_999) == announced.stopped(99_999).text == "one"
+    assert announced.synthesized(4000).heard(99_999) == "one two"
+    assert announced.stopped(-1) == announced.stopped(0) == Buffer(closed=True)
+
+
 def test_a_mark_without_audio_goes_with_the_word_before() -> None:
     words = [Spoken("Well", "fast", 0, 1000), Spoken("-", "fast", 0, 0), Spoken("no", "slow", 0, 1000)]
     buffer = filled([*words, Spoken(".", "slow", 0, 0)], lead=0)

@@ -102,11 +102,11 @@ def test_a_draft_of_some_words_is_the_beginning_of_the_whole_one() -> None:
     async def talk() -> list[tuple[str, bool, dict[int, list[Found]]]]:
         engine = Engine(fast, inline=True, sessions=1)
         told = []
-        for seed in range(12):
+        for seed in range(6):
             row = engine.open()
             await fill(engine, row, 4, seed)
             whole = await last(engine.draft(row, "bos", None))
-            some = {words: [one async for one in engine.draft(row, "bos", words)] for words in (1, 2, 5)}
+            some = {words: [one async for one in engine.draft(row, "bos", words)] for words in (1, 5)}
             told.append((whole.text, whole.ended, some))
             engine.close(row)
         return told

@@ -18,7 +18,7 @@ WORKLET = """async () => {
         constructor() { this.port = { told: [], postMessage: (m) => this.port.told.push(m) }; }
     };
     let Processor; globalThis.registerProcessor = (_, made) => { Processor = made; };
-    await import("/playback.js");
+    await import(`/playback.js?${performance.now()}`);
     const player = new Processor(), take = (data) => player.port.onmessage({ data });
     const block = () => {
         const out = new Float32Array(128);

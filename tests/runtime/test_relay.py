@@ -61,6 +61,7 @@ HEAD: dict[str, tuple[Step, ...]] = {
     "transcript first": ((BOS, BEGUN), (USER, ()), (DRAFTED, (Judge(0),))),
     "draft first": ((BOS, BEGUN), (DRAFTED, (Judge(0),)), (USER, ())),
 }
+ASKED: tuple[Step, ...] = (*HEAD["draft first"], (FALL_BACK, (Ask(0, "", "can you help"),)))
 
 
 @pytest.mark.parametrize("head", HEAD)
@@ -139,7 +140,9 @@ def test_a_slow_path_that_breaks_ends_what_was_said_gracefully(said: Step) -> No
     assert over(end)
 
 
-ASKED: tuple[Step, ...] = (*HEAD["draft first"], (FALL_BACK, (Ask(0, "", "can you help"),)))
+def test_an_answer_of_one_word_is_known_at_its_end() -> None:
+    said: Step = (SlowEnded(0), (slow("No.", last=True),))
+    assert over(play(*ASKED, (SlowText(0, "No."), ()), said, (Played(0), COMPLETED)))
 
 
 @pytest.mark.parametrize("nothing", [(), ((SlowText(0, "  "), ()),)])

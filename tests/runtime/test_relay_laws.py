@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -122,6 +122,7 @@ class Conversations(RuleBasedStateMachine):
 
 
 TestConversations = Conversations.TestCase
+TestConversations.settings = settings(stateful_step_count=30)
 
 
 def worlds(first: World) -> Iterator[World]:
@@ -141,7 +142,7 @@ def worlds(first: World) -> Iterator[World]:
 CASES = [
     Script(draft, (2, 8), commit, user, slow, ends)
     for draft, commit, user, slow, ends in product(
-        ("", "Yes.", "Sure, I can"), (True, False), ("help", None), ((), ("I hel", "p")), (True, False)
+        ("", "Yes.", "Sure, I can"), (True, False), ("help", None), ((), ("no",), ("I hel", "p")), (True, False)
     )
 ]
 

@@ -100,6 +100,25 @@ def test_no_sentence_final_fall_where_more_follows() -> None:
     assert float(np.nanmean(against_final)) > 1
 
 
+def test_what_follows_a_seam_is_spoken_as_the_middle_of_a_sentence() -> None:
+    """Its first word lasts as long as in the whole sentence, also where the pair before it ("in the") has one time."""
+    for before, after in (("He lives in", "the big white house."), ("I think that is a", "good idea in the end.")):
+        whole = spoken([(0.0, f"{before} {after}", True)])[0]
+        chunks = spoken([(0.0, before, False), (0.0, after, True)])
+        _, start, _ = whole.words[len(before.split())]
+        alone = spoken([(0.0, after, True)])[0]
+        rest = chunks[1].pcm.size
+        assert rest == pytest.approx(whole.pcm.size - start, abs=640)
+        assert not np.array_equal(chunks[1].pcm[-4_000:], alone.pcm[-4_000:])
+
+
+def test_a_piece_that_begins_or_ends_loud_is_ramped() -> None:
+    loud = Rendering(tone(0.5, 1.5), 0, 4_000, ((0, 4_000),))
+    pcm = join(Seam(), loud).pcm
+    assert max(abs(int(pcm[0])), abs(int(pcm[-1]))) < 100
+    assert np.abs(pcm.astype(int)).max() > 8_500
+
+
 def tone(seconds: float, phase: float = 0.0) -> Pcm:
     t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     return np.round(9_000 * np.sin(2 * np.pi * 110 * t + phase)).astype(np.int16)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -53,7 +54,10 @@ def parse(family: str, raw: Mapping[str, Any]) -> KindConfig:
 def make(family: str, config: KindConfig, **parts: Any) -> Any:
     """What a config stands for. ``parts`` are what only the caller has: the recorded ``replies`` of ``simulated``, the
     engine's ``transcribe`` of ``fast_path``. ValueError, on one line, when something is missing."""
-    return module(family, config.kind).make(config, **parts)
+    build = module(family, config.kind).make
+    if unknown := sorted(set(parts) - set(signature(build).parameters)):
+        raise ValueError(f"{family} {config.kind} takes no {', '.join(unknown)}; name a kind that does")
+    return build(config, **parts)
 
 
 def needs(family: str, config: KindConfig) -> tuple[Need, ...]:

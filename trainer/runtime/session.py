@@ -8,6 +8,7 @@ hear(pcm) ─► ticks ─► engine ─► listener ─► relay.next ─► ac
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from trainer.runtime.metrics import Marks
 from trainer.runtime.parts import Parts
 from trainer.runtime.response import Response
 from trainer.runtime.settings import Settings
-from trainer.runtime.user import User
+from trainer.runtime.user import User, one_line
 from trainer.runtime.working import Working
 
 Pcm = npt.NDArray[np.int16]
@@ -39,6 +40,14 @@ class Item:
     speaker: Any
     text: str
     response: Response | None = field(default=None, repr=False)
+    cut_ms: float = math.inf
+    """The client heard no more of the response's audio."""
+
+    def heard(self) -> str:
+        """The words of its response that were heard."""
+        assert self.response is not None
+        heard_ms = min(self.cut_ms, self.response.heard_ms)
+        return self.response.buffer.heard(round(heard_ms * SAMPLES_PER_MS))
 
 
 class Session:
@@ -115,23 +124,23 @@ class Session:
 
     def user_text(self, text: str) -> None:
         """The user writes instead of speaking. ValueError for nothing."""
-        if not text.strip():
+        if not (words := one_line(text)):
             raise ValueError("the user's text is empty")
-        self.user.typed = " ".join(filter(None, [self.user.typed, text.strip()]))
-        self.user.typed_item = self.add_item("user", text.strip()).id
+        self.user.typed = " ".join(filter(None, [self.user.typed, words]))
+        self.user.typed_item = self.add_item("user", words).id
 
     def assistant_text(self, text: str) -> None:
         """An earlier turn of the assistant: a client that comes back replays its items."""
-        if text.strip():
-            self.add_item("assistant", text.strip())
+        if words := one_line(text):
+            self.add_item("assistant", words)
 
     def truncate(self, item: str, ms: float) -> str:
         """The client heard only so much of a response; returns its words. ValueError where there is no such one."""
         found = next((i for i in self.items if i.id == item and i.response is not None), None)
-        if found is None or found.response is None:
+        if found is None:
             raise ValueError(f"item {item!r} is no response of this session")
-        heard_ms = min(max(ms, 0.0), found.response.heard_ms)
-        found.text = found.response.buffer.heard(round(heard_ms * SAMPLES_PER_MS))
+        found.cut_ms = min(found.cut_ms, max(ms, 0.0))
+        found.text = found.heard()
         return found.text
 
     def history(self) -> list[Turn]:
@@ -202,7 +211,7 @@ class Session:
         response.marks.ended = self.now
         response.leave()
         item = next(i for i in self.items if i.id == response.item)
-        item.text = response.heard
+        item.text = item.heard()
         stopped = action.outcome in ("interrupted", "cancelled")
         (self.following.stop if stopped and response.kind == "turn" else self.following.over)()
         record = response.record(self.mode, action.outcome, action.reason)
@@ -262,4 +271,5 @@ class Session:
 
 
 def _turns(items: Iterable[Item]) -> list[Turn]:
-    return [Turn(speaker=item.speaker, text=item.text) for item in items if item.text.strip()]
+    lines = [(item.speaker, one_line(item.text)) for item in items]
+    return [Turn(speaker=speaker, text=line) for speaker, line in lines if any(map(str.isalnum, line))]

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from datagen.core.types import CONTROL, MAX_TURN_CHARACTERS
+
 KEPT_TICKS = 375
 """A minute of audio is kept for the recogniser."""
 _BEFORE = 4
@@ -74,3 +76,12 @@ def spoken(rms: Sequence[float], drop_db: float = 26.0) -> tuple[int, int]:
     least = max(rms) * 10 ** (-drop_db / 20)
     loud = [place for place, value in enumerate(rms) if value >= least]
     return max(0, loud[0] - 1), min(len(rms), loud[-1] + 2)
+
+
+def one_line(text: str) -> str:
+    """Words of a recogniser or a client as a turn can hold them: one line, no control characters, not too long.
+
+    >>> one_line("hello\\n\\x00there ")
+    'hello there'
+    """
+    return " ".join(CONTROL.sub(" ", text).split())[:MAX_TURN_CHARACTERS].rstrip()

@@ -31,6 +31,7 @@ from trainer.runtime.events import (
 )
 from trainer.runtime.response import Response
 from trainer.runtime.speaking._base import SpeakingError, Utterance
+from trainer.runtime.user import one_line
 
 if TYPE_CHECKING:
     from trainer.runtime.session import Session
@@ -83,10 +84,19 @@ class Working:
     def _start(self, response: Response | None, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._over(response, done))
         if response is not None:
             response.tasks.add(task)
             task.add_done_callback(response.tasks.discard)
+
+    def _over(self, response: Response | None, task: asyncio.Task[None]) -> None:
+        """A task that broke would leave its response unfinished for ever: it is told, and the response is ended."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._session.failed("internal_error", f"a part of the session broke: {type(error).__name__}: {error}")
+            if response in (None, self._session.response):
+                self._session.happen(Cancelled())
 
     # ---- the fast path -----------------------------------------------------------------------------------------
 
@@ -150,7 +160,7 @@ class Working:
         typed, session.user.typed = session.user.typed, ""
         item, seconds = session.user.last_item if not typed else None, len(pcm) / SAMPLE_RATE
         try:
-            text = typed or await self._recognised(first, pcm)
+            text = typed or one_line(await self._recognised(first, pcm))
         except (SlowPathError, ValueError, RuntimeError, OSError) as error:
             session.trace("transcript", response.turn, text="", error=str(error))
             if item:

@@ -54,7 +54,8 @@ class Waiting(KindConfig):
 async def patient(begin: Callable[[], Pieces], waiting: Waiting, room: int, attempts: int = 1) -> Pieces:
     """The pieces of an answer under time-outs, begun again after a passing fault as long as nothing has come.
 
-    At most ``room`` characters: the answer then ends with the last whole word. Raises SlowPathError, nothing else.
+    At most ``room`` characters: the answer then ends, at the last space of the piece that is too long. Raises
+    SlowPathError, nothing else.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + waiting.first_ms / 1000

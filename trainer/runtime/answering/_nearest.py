@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from datagen.core.types import Dialogue, Turn
@@ -76,14 +77,8 @@ def rest_after(prefix: str, whole: str) -> list[str]:
     >>> rest_after("um sure, twenty five", "Sure, twenty-five it is.")
     ['it', 'is.']
     """
-    head, words = prefix.split(), whole.split()
-    target = "".join(map(spelled, head))
-    for count in range(len(words) + 1):
-        if "".join(map(spelled, words[:count])) == target:
-            return words[count:]
-    reached = 0
-    for word in head:
-        here = [spelled(w) for w in words[reached : reached + 2]]
-        if spelled(word) in here:
-            reached += here.index(spelled(word)) + 1
-    return words[reached:]
+    words, target = whole.split(), "".join(map(spelled, prefix.split()))
+    said = [""]
+    for word in words[: 2 * len(prefix.split()) + 2]:
+        said.append(said[-1] + spelled(word))
+    return words[max(range(len(said)), key=lambda count: SequenceMatcher(None, target, said[count], False).ratio()) :]

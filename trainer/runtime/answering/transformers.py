@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -82,51 +82,52 @@ class Local:
         return told + prefix
 
     async def _once(self, prompt: str) -> Pieces:
-        """The answer, from a thread; None ends it. Leaving ends the thread before its next token."""
+        """The answer, from a thread. Leaving ends the thread before its next token."""
         loop = asyncio.get_running_loop()
-        said: asyncio.Queue[str | SlowPathError | None] = asyncio.Queue()
+        said: asyncio.Queue[str | None] = asyncio.Queue()
         left = threading.Event()
 
-        def tell(item: str | SlowPathError | None) -> None:
+        def tell(text: str) -> None:
             with suppress(RuntimeError):  # the loop was closed while the last token was made
-                loop.call_soon_threadsafe(said.put_nowait, item)
+                loop.call_soon_threadsafe(said.put_nowait, text)
 
         cleaner = Cleaner()
-        threading.Thread(target=self._generate, args=(prompt, tell, left), name="slow path", daemon=True).start()
+        work = loop.run_in_executor(None, self._generate, prompt, tell, left)
+        work.add_done_callback(lambda done: done.cancelled() or done.exception() or True)  # asked for, in case we left
+        work.add_done_callback(lambda done: said.put_nowait(None))
         try:
-            while (item := await said.get()) is not None:
-                if isinstance(item, SlowPathError):
-                    raise item
-                yield cleaner.push(item)
+            while (text := await said.get()) is not None:
+                yield cleaner.push(text)
+            await work
             yield cleaner.end()
+        except (RuntimeError, ValueError, IndexError) as error:  # out of memory, or more context than the model has
+            raise SlowPathError(f"the local model failed: {' '.join(str(error).split())[:300]}") from error
         finally:
             left.set()
 
-    def _generate(self, prompt: str, tell: Any, left: threading.Event) -> None:
-        """In the thread: every word as soon as it is whole, then None; a SlowPathError when the device fails."""
+    def _generate(self, prompt: str, tell: Callable[[str], None], left: threading.Event) -> None:
+        """In the thread: every word as soon as it is whole."""
         import torch
 
+        if left.is_set():
+            return
         model, tokenizer = self._loaded
-        try:
-            inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).to(model.device)
-            with torch.inference_mode():
-                model.generate(
-                    **inputs,
-                    max_new_tokens=self._config.max_output_tokens,
-                    do_sample=False,
-                    temperature=None,
-                    top_p=None,
-                    top_k=None,
-                    pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
-                    streamer=_streamer(tokenizer, tell),
-                    stopping_criteria=[lambda ids, scores: torch.full((len(ids),), left.is_set(), device=ids.device)],
-                )
-            tell(None)
-        except (RuntimeError, ValueError, IndexError) as error:  # out of memory, or more context than the model has
-            tell(SlowPathError(f"the local model failed: {' '.join(str(error).split())[:300]}"))
+        inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).to(model.device)
+        with torch.inference_mode():
+            model.generate(
+                **inputs,
+                max_new_tokens=self._config.max_output_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+                streamer=_streamer(tokenizer, tell),
+                stopping_criteria=[lambda ids, scores: torch.full((len(ids),), left.is_set(), device=ids.device)],
+            )
 
 
-def _streamer(tokenizer: Any, tell: Any) -> Any:
+def _streamer(tokenizer: Any, tell: Callable[[str], None]) -> Any:
     """Hands over text as the tokens come, word by word."""
     from transformers import TextStreamer
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from trainer.losses import MAX_TRANSCRIPT
+from trainer.tokens import MAX_TRANSCRIPT
 
 KEPT_TICKS = 375
 """60 s of speech vectors."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from trainer.model.duplex import Duplex
+from trainer.model.duplex import Duplex, Step
 from trainer.model.fastpath import FastPath
 from trainer.model.packed import packed
 from trainer.model.state import LMState
@@ -42,7 +42,7 @@ class Model:
         self._llm = self._duplex.llm
         self._llm.set_attn_implementation(ATTENTION)
         self._tolerance = TOLERANCE[weights]
-        strips = fast.duplex.step(*self._nothing(1), LMState()).state.layers
+        strips = self._own_step(self.tokens.sil, LMState()).state.layers
         shapes = {tuple(strip.room_BHKC.shape[i] for i in (1, 3)) for pair in strips for strip in pair}
         if len(shapes) > 1:
             raise ValueError("llm: its layers differ in heads; the engine keeps one room for all of them")
@@ -102,27 +102,29 @@ class Model:
         return self._duplex.logits(hidden_BD).float()
 
     def check(self) -> None:
-        """Two rows of different length against the model's own step; also wakes every part up before it is needed."""
+        """Two rows of different length against the model's own steps; also wakes every part up before it is needed."""
         rows, own = self.rows(2, 8), LMState()
-        hidden_BD = torch.zeros(1, self.width)
-        for tick in range(3):
+        silence_D = torch.zeros(self.width, dtype=self.dtype, device=self.device)
+        for tick in range(4):
+            # Every tick another token: of equal keys any attention makes the same.
             at = [0] if tick == 0 else [0, 1]
-            input_BD = self.embed([self.tokens.sil] * len(at))
-            hidden_BD = self.advance(rows, at, input_BD[:, None])[:1, 0]
-            step = self.fast.duplex.step(*self._nothing(1), own)
-            own = step.state
+            input_BD = silence_D + self.embed([tick, tick + 1][: len(at)])
+            hidden_BD = self.advance(rows, at, input_BD[:, None])[:, 0]
             self.logits(hidden_BD)
-            off = (hidden_BD.float() - step.hidden_BD.float()).abs().max() / step.hidden_BD.float().abs().max()
+            step = self._own_step(tick, own)
+            own, expected_D = step.state, step.hidden_BD[0].float()
+            off = float((hidden_BD[0].float() - expected_D).abs().max() / expected_D.abs().max())
             if not off <= self._tolerance:
                 raise ValueError(
-                    f"llm: {type(self._llm).__name__} attends in another way than the engine "
-                    f"(off by {float(off):.1e}); "
-                    "take a Llama, Qwen2 or similar model"
+                    f"llm: {type(self._llm).__name__} attends in another way than the engine (off by {off:.1e}); take "
+                    "a Llama, Qwen2 or similar model"
                 )
 
-    def _nothing(self, batch: int) -> tuple[Tensor, Tensor]:
-        silence_BD = torch.zeros(batch, self.fast.duplex.width, device=self.fast.duplex.embedding.weight.device)
-        return silence_BD, torch.full((batch,), self.tokens.sil, device=silence_BD.device)
+    def _own_step(self, token: int, state: LMState) -> Step:
+        """Of the fast path itself: silence and a token."""
+        duplex = self.fast.duplex
+        silence_BD = torch.zeros(1, duplex.width, device=duplex.embedding.weight.device)
+        return duplex.step(silence_BD, torch.tensor([token], device=silence_BD.device), state)
 
 
 def _copy(duplex: Duplex, weights: Weights) -> Duplex:

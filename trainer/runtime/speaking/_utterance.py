@@ -96,7 +96,7 @@ class PiecewiseUtterance:
         self._cancelled = True
         self._changed.set()
         if self._future is not None and not self._future.done():
-            pass
+            self._future.set_result(None)
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         """The chunks, once."""
@@ -130,7 +130,7 @@ class PiecewiseUtterance:
         self._gathering = self._gathering.taken(count, self._clock())
         call = partial(self._render, self._before, words, self._gathering.over, self._portions)
         piece = call() if self._workers is None else await self._rendered(self._workers, call)
-        if piece is None or self._cancelled:
+        if piece is None:
             return None
         self._before, self._portions = (*self._before, *words), self._portions + 1
         waited = self._gathering.dry(self._clock())

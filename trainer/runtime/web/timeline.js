@@ -1,6 +1,7 @@
 // The scrolling picture: where everything lies, which colours there are, looking back. lanes.js and strip.js draw.
 import { Envelope } from "./envelope.js";
-import { axis, grid, heads, lanes, nowLine, tokens } from "./lanes.js";
+import { example } from "./example.js";
+import { axis, grid, heads, lanes, nowLine, text, tokens } from "./lanes.js";
 import { barges, relays } from "./strip.js";
 
 const COLOURS = ["paper", "card", "ink", "soft", "line", "grid", "user", "user-fill", "fast", "fast-fill", "slow", "slow-fill", "back", "back-fill", "cut", "cut-fill", "good", "good-fill"];
@@ -84,36 +85,47 @@ export class Timeline {
   }
 
   draw(time) {
-    const now = this.now = this.frozen ?? time;
-    const { place, ctx } = this;
-    const seen = now - this.back;
+    this.now = this.frozen ?? time;
+    const { place, ctx } = this, shown = this.start === null ? this.example ??= example() : this;
+    const { now, start } = shown, seen = now - this.back;
     const x = (t) => place.nowX + (t - seen) * place.scale;
     const t = (px) => seen + (px - place.nowX) / place.scale;
-    const pen = { ctx, x, t, now, place, colours: this.colours, font: this.font, from: t(place.gutter), to: t(place.width), start: this.start };
+    const pen = { ctx, x, t, now, place, colours: this.colours, font: this.font, from: t(place.gutter), to: t(place.width), start };
     ctx.clearRect(0, 0, place.width, place.height);
     lanes(pen);
     ctx.save();
     ctx.beginPath();
     ctx.rect(place.gutter, 0, place.width - place.gutter, place.height);
     ctx.clip();
-    if (this.start !== null) this.history(pen);
+    history(pen, shown);
+    if (shown !== this) veil(pen);
     ctx.restore();
     heads(pen);
   }
+}
 
-  history(pen) {
-    const { conversation } = this;
-    grid(pen, conversation.tick);
-    axis(pen);
-    wave(pen, this.user, "user", () => "user");
-    wave(pen, this.backchannel, "assistant", () => "back");
-    wave(pen, this.assistant, "assistant", (tint) => tint);
-    const turns = conversation.turns.filter((turn) => near(turn, pen));
-    relays(pen, turns);
-    tokens(pen, conversation.ticks);
-    barges(pen, conversation.barges);
-    nowLine(pen);
-  }
+/** The past of a conversation: {conversation, user, assistant, backchannel}. */
+function history(pen, { conversation, user, assistant, backchannel }) {
+  grid(pen, conversation.tick);
+  axis(pen);
+  wave(pen, user, "user", () => "user");
+  wave(pen, backchannel, "assistant", () => "back");
+  wave(pen, assistant, "assistant", (tint) => tint);
+  relays(pen, conversation.turns.filter((turn) => near(turn, pen)));
+  tokens(pen, conversation.ticks);
+  barges(pen, conversation.barges);
+  nowLine(pen);
+}
+
+/** An example is pale, and says what it is. */
+function veil(pen) {
+  const { ctx, place, colours } = pen;
+  ctx.fillStyle = colours.card;
+  ctx.globalAlpha = 0.45;
+  ctx.fillRect(place.gutter, 0, place.width, place.height);
+  ctx.globalAlpha = 1;
+  const { y, h } = place.rows.assistant;
+  text(pen, "an example", place.width - 8, y + h - 12, { size: 12, weight: 600, align: "right" });
 }
 
 /** Does any of a turn lie within sight, its labels included? */
