@@ -106,8 +106,8 @@ class Talk:
     def samples(self) -> int:
         return sum(len(x) for x in self.audio)
 
-    async def send(self, kind: str, **more: Any) -> None:
-        await self.socket.send(json.dumps({"type": kind, "event_id": f"event_{time.monotonic_ns()}"} | more))
+    async def send(self, type: str, /, **more: Any) -> None:
+        await self.socket.send(json.dumps({"type": type, "event_id": f"event_{time.monotonic_ns()}"} | more))
 
     async def trace(self, what: str, turn: int | None = None, **data: Any) -> None:
         await self.send("relay.trace", at_ms=self.now, what=what, turn=turn, data=data)
@@ -171,9 +171,17 @@ class Talk:
         await self.trace("fork", turn)
         await self.trace("draft", turn, text=text, ms=21)
         self.queue = ["[BOC]", " mm", "[EOS]"]
-        pcm = speak(text, "m3").pcm
-        await self.send("relay.backchannel", turn=turn, text=text, audio=base64.b64encode(pcm.tobytes()).decode())
+        spoken = speak(text, "m3")
+        await self.aside(turn, phase="began", item_id="item_aside", at_ms=self.now)
+        for word, start in spoken.words:
+            await self.aside(turn, phase="word", word=word, start_ms=start * 1000)
+        await self.aside(turn, phase="audio", delta=base64.b64encode(spoken.pcm.tobytes()).decode())
+        await asyncio.sleep(len(spoken.pcm) / RATE)
+        await self.aside(turn, phase="ended", last=True, delta="", text=text, outcome="completed")
         await self.trace("end", turn, outcome="completed", heard=text)
+
+    async def aside(self, turn: int, **fields: Any) -> None:
+        await self.send("relay.backchannel", **({"turn": turn, "last": False} | fields))
 
     async def answer(self, user: str, script: Answer) -> None:
         self.turn += 1
@@ -265,6 +273,8 @@ class Talk:
         await self.send("response.done", response=response)
         heard = self.words(self.item, self.now - self.heard_from)
         await self.trace("end", turn, outcome=outcome, heard=heard)
+        ended = {"kind": "turn", "outcome": outcome, "heard": heard, "record": {"mode": self.mode}}
+        await self.send("relay.ended", turn=turn, item_id=self.item, **ended)
 
     def words(self, item: str, ms: float) -> str:
         return " ".join(word for word, start in self.heard[item] if start * 1000 < ms)

@@ -13,7 +13,14 @@ import soxr
 
 from tests.runtime.page_server import RATE, speak
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 MIC_RATE = 48_000
 
@@ -71,6 +78,9 @@ class Page:
         self.tab.on("console", lambda m: self.troubles.append(m.text))
         self.tab.on("pageerror", lambda e: self.troubles.append(str(e)))
         self.tab.goto(url)
+
+    def close(self) -> None:
+        self.context.close()
 
     def until(self, condition: str, seconds: float = 20) -> None:
         """Waits in the page; the page's own policy forbids the evaluation that Playwright's waiting needs."""

@@ -24,6 +24,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_model(tmp_path_factory.mktemp("chat"))
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_model(tmp_path_factory.mktemp("endless"), endless=True)
+
+
 def made(folder: str, **raw: Any) -> Any:
     config = backends.parse("answering", {"kind": "transformers", "model": folder, "device": "cpu", **raw})
     return backends.make("answering", config)
@@ -61,8 +66,8 @@ def test_streamed_is_what_the_model_writes_at_once(folder: str, prefix: str) -> 
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
-def test_leaving_ends_the_thread_between_two_tokens(folder: str, cancelled: bool) -> None:
-    answerer = made(folder, max_output_tokens=100_000)
+def test_leaving_ends_the_thread_between_two_tokens(endless: str, cancelled: bool) -> None:
+    answerer = made(endless, max_output_tokens=100_000)
 
     async def run() -> float:
         async with aclosing(answerer.answer(HISTORY, "Is it late?", "")) as pieces:
@@ -95,8 +100,8 @@ def test_a_clock_that_jumps_waits_for_the_model(folder: str) -> None:
     assert virtual.run(beside_timers(), jumping=True) == asyncio.run(whole(answerer, ""))
 
 
-def test_a_model_that_is_late_is_left(folder: str) -> None:
-    answerer = made(folder, first_ms=1, max_output_tokens=100_000)
+def test_a_model_that_is_late_is_left(endless: str) -> None:
+    answerer = made(endless, first_ms=1, max_output_tokens=100_000)
     with pytest.raises(SlowPathError, match="no answer within 1 ms"):
         asyncio.run(whole(answerer, ""))
 

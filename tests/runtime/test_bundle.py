@@ -165,7 +165,7 @@ def test_a_verifier_for_another_model_is_refused(folder: Path) -> None:
 
 def test_weights_of_another_model_are_named_by_the_trace(folder: Path) -> None:
     """All sums are right: only the numbers can tell."""
-    for part, where in (("tower.encoder.front", "speech tower"), ("duplex.llm", "language model")):
+    for part, where in (("tower.adapter", "speech tower"), ("duplex.llm", "language model")):
         copy = Path(shutil.copytree(folder, folder.parent / where.replace(" ", "-")))
         file = copy / "fast_path/model.safetensors"
         weights = load_file(file)

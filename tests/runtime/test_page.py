@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def page(talker: Any, server: PageServer) -> Iterator[Page]:
     server.script, server.refuse, server.full = LONG, False, False
     opened = Page(talker, server.url)
     yield opened
-    opened.context.close()
+    opened.close()
 
 
 def sent(talk: Talk, kind: str) -> list[dict[str, Any]]:
@@ -118,7 +119,7 @@ def test_the_figures_are_those_of_the_traces(conversation: tuple[Page, Talk]):
     last, fallen, first = rows
     assert 20 <= int(first[2]) <= 200, "fork, draft and verdict take the script 30 ms"
     assert 290 <= int(fallen[2]) <= 600, "the fall-back waits for the slow path"
-    assert all(int(row[3]) >= int(row[2]) for row in rows), "nothing is audible before it can be spoken"
+    assert all(int(row[3]) >= int(row[2]) - 20 for row in rows), "nothing is audible before it can be spoken"
     assert first[4].startswith("+")
     assert last[4].startswith("−"), "the slow path came after the prefix's end"
     assert (first[5], fallen[5]) == ("0.93", "0.41")
@@ -235,15 +236,24 @@ def test_no_microphone_is_said_in_one_line(playwright: Any, server: PageServer):
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_is_cut_off_and_text_can_be_read(talker: Any, server: PageServer, theme: str, width: int):
     server.script = LONG
-    page = Page(talker, server.url, viewport={"width": width, "height": 800}, color_scheme=theme)
-    page.talk()
-    page.until("relay.conversation.turns[0]?.words.length > 2")
-    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
-    page.tab.click("summary")
-    sheet = page.tab.locator(".sheet").bounding_box()
-    assert sheet["x"] >= 0
-    assert sheet["x"] + sheet["width"] <= width
-    ratios = page.tab.evaluate(CONTRAST, ["#status", ".lead", ".said .fast", ".hint", "thead th", ".modes span"])
-    assert min(ratios.values()) >= 4.5, ratios
-    assert page.troubles == []
-    page.context.close()
+    with closing(Page(talker, server.url, viewport={"width": width, "height": 800}, color_scheme=theme)) as page:
+        page.talk()
+        page.until("relay.conversation.turns[0]?.seam > 0")
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+        page.tab.click("summary")
+        sheet = page.tab.locator(".sheet").bounding_box()
+        assert sheet["x"] >= 0
+        assert sheet["x"] + sheet["width"] <= width
+        shown = [
+            "#status",
+            ".lead",
+            ".said .fast",
+            ".said .slow",
+            ".hint",
+            "thead th",
+            ".modes span",
+            ".transcript .user b",
+        ]
+        ratios = page.tab.evaluate(CONTRAST, shown)
+        assert min(ratios.values()) >= 4.5, ratios
+        assert page.troubles == []

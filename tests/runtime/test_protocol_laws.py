@@ -171,7 +171,7 @@ def played(steps: list[tuple[str, int]]) -> Stage:
     return stage
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_every_response_is_created_and_done_once_and_whole(steps: list[tuple[str, int]]) -> None:
     """Deltas come between; the item heard is a prefix of the deltas; ids of events never repeat."""
@@ -209,7 +209,7 @@ def test_every_response_is_created_and_done_once_and_whole(steps: list[tuple[str
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_a_client_can_follow_the_conversation(steps: list[tuple[str, int]]) -> None:
     """Items come behind those that are there, are named before they are used, and end up in the server's order."""
@@ -231,7 +231,7 @@ def test_a_client_can_follow_the_conversation(steps: list[tuple[str, int]]) -> N
     assert order == [item["id"] for item in stage.conversation.history]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_the_history_holds_the_words_heard(steps: list[tuple[str, int]]) -> None:
     """Of each answer at most what the session said was heard, less where the client truncated; none for unplayed."""

@@ -16,8 +16,8 @@ TEMPLATE = (
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
 
-def write_model(folder: Path, template: str | None = TEMPLATE, context: int = 512) -> str:
-    """Writes a model and its tokenizer of bytes; returns the folder's name."""
+def write_model(folder: Path, template: str | None = TEMPLATE, endless: bool = False) -> str:
+    """Writes a model and its tokenizer of bytes; returns the folder's name. ``endless``: it never stops by itself."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -38,9 +38,9 @@ def write_model(folder: Path, template: str | None = TEMPLATE, context: int = 51
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=context,
+        max_position_embeddings=512,
         initializer_range=0.6,
-        eos_token_id=len(letters) + len(ROLES) - 1,
+        eos_token_id=len(letters) + len(ROLES) - (0 if endless else 1),
     )
     Qwen2ForCausalLM(config).save_pretrained(folder)
     return str(folder)

@@ -101,7 +101,7 @@ class Response:
     def _close(self, told: Ended, status: Status) -> list[Event]:
         events: list[Event] = []
         if not self._text_only:
-            if told.outcome == "completed":
+            if status == "completed":
                 events += self._sound(self._encoder.feed(_NOTHING, last=True))
             events.append(self._event("response.output_audio.done"))
         heard = told.heard

@@ -59,6 +59,7 @@ def _began(state: State, told: Began) -> list[Event]:
     if told.kind == "backchannel":
         state.backchannels[told.turn] = Encoder(state.config.audio.output.format.type)
         return _backchannel(state, told.turn, "began", item_id=told.item, at_ms=told.at_ms)
+    state.early = None
     asked, state.pending = state.pending or ResponseOptions(), None
     state.response, state.turn = _response(state, told.turn, told.item, asked), told.turn
     return state.response.created()

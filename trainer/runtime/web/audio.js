@@ -130,7 +130,8 @@ export class Sound {
       return;
     }
     if (message.played !== undefined) message.played = ms(message.played);
-    message.at = this.clock.page(message.at, performance.now());
+    // What leaves the worklet is heard when the device has played what lies before it.
+    message.at = this.clock.page(message.at, performance.now()) + 1000 * (this.context.outputLatency || 0);
     if (message.frames !== undefined) message.ms = ms(message.frames);
     this.on.played(message);
   }

@@ -14,7 +14,7 @@ export class Turn {
     Object.assign(this, {
       number, kind, item: null, response: null, at: {}, draft: null, words: [], text: "", commit: null, probability: null,
       threshold: null, margin: null, outcome: null, heard: null, record: {}, pieces: [], holes: [], played: 0, stopMs: null,
-      asked: null, audible: false, slowText: "",
+      asked: null, mode: null, audible: false, slowText: "",
     });
   }
 
@@ -56,7 +56,7 @@ export class Turn {
 
   /** [BOS] to the first sound at this page, ms. */
   get audibleOnset() {
-    return between(this.began, this.at.audible) ?? (isNumber(this.record.audible_onset_ms) ? this.record.audible_onset_ms : null);
+    return between(this.began, this.at.audible) ?? (isNumber(this.record.audible_ms) ? this.record.audible_ms : null);
   }
 
   get began() {

@@ -84,21 +84,25 @@ export const ga = {
   },
 
   "relay.backchannel": (c, e, now, todo) => {
-    const id = e.item_id ?? `backchannel ${e.turn ?? c.entries.length}`;
-    let turn = c.byItem.get(id);
-    if (!turn) {
-      turn = c.response(e.turn, "backchannel", now);
-      Object.assign(turn, { item: id, kind: "backchannel" });
-      c.byItem.set(id, turn);
-    }
-    const text = e.text ?? e.transcript ?? "";
-    if (text && !turn.words.length) words(turn, text, undefined, "fast");
+    const id = `backchannel ${e.turn ?? e.item_id}`;
+    const turn = c.byItem.get(id) ?? c.response(e.turn, "backchannel", now);
+    c.byItem.set(id, Object.assign(turn, { item: id, kind: "backchannel" }));
+    if (e.word) words(turn, e.word, (e.start_ms ?? 0) / 1000, "fast");
+    if (e.text && !turn.words.length) words(turn, e.text, undefined, "fast");
     const audio = e.audio ?? e.delta ?? "";
     if (audio) todo.push({ do: "say", id, kind: "backchannel", audio });
-    if (e.last ?? e.done ?? (audio !== "")) {
-      turn.outcome ??= "completed";
-      todo.push({ do: "last", id, kind: "backchannel" });
-    }
+    if (!e.last) return;
+    turn.outcome = e.outcome ?? "completed";
+    if (turn.outcome === "completed") todo.push({ do: "last", id, kind: "backchannel" });
+    else todo.push({ do: "halt", which: id });
+  },
+  "relay.ended": (c, e) => {
+    const turn = c.byNumber.get(e.turn);
+    if (!turn) return;
+    Object.assign(turn.record, e.record);
+    turn.margin ??= turn.record.margin_ms ?? null;
+    turn.told = turn.outcome = e.outcome ?? turn.outcome;
+    if (!turn.certain && typeof e.heard === "string") turn.heard = e.heard;
   },
   "error": (_, e, __, todo) => { todo.push({ do: "complain", code: e.error?.code, line: e.error?.message ?? "The server reports an error." }); },
 };

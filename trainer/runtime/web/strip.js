@@ -34,9 +34,9 @@ function fast(pen, turn) {
   const { ctx, place, colours } = pen;
   const row = place.rows.fast, back = turn.kind === "backchannel";
   const at = pen.x(turn.at.fork ?? turn.at.draft), two = !place.wide && !back;
-  const tint = back ? "back" : "fast", judged = turn.commit !== null;
+  const tint = back ? "back" : "fast", judged = turn.commit !== null || turn.mode === "s2s";
   const words = shorten(pen, turn.draft === null ? "drafting …" : turn.draft || "no words", 13, place.width - 150);
-  const verdict = judged && !back ? verdictText(turn) : "";
+  const verdict = turn.commit !== null && !back ? verdictText(turn) : "";
   const wordsWidth = widthOf(pen, words, 13, 550);
   const verdictWidth = verdict ? GAUGE + 6 + widthOf(pen, verdict, 11.5, 600) : 0;
   const took = place.wide && typeof turn.draftMs === "number" ? `${Math.round(turn.draftMs)} ms` : "";
