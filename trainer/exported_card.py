@@ -96,8 +96,9 @@ def _data(licences: tuple[str, ...]) -> str:
 
 def _use() -> str:
     return (
-        "## Use\n\n```python\nfrom trainer.runtime.bundle import Bundle\n\n"
-        'bundle = Bundle.load("FOLDER or owner/name")\n```\n\n'
+        "## Use\n\n```python\nfrom trainer.runtime.relaying import Relay\n\n"
+        'relay = Relay.from_pretrained("FOLDER or owner/name")\n'
+        "session = relay.session()    # inside a running event loop\n```\n\n"
         "Loading compares every file with its SHA-256, and what the model computes with a recorded trace "
         "(`golden.safetensors`)."
     )

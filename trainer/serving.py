@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ def sessions_of(relay: Relay) -> MakeSession:
 
     async def make(mode: Mode, settings: Settings) -> Session:
         try:
-            session = relay.session(mode)
+            session = relay.session(mode, name=secrets.token_hex(4))
         except RowsFull as error:
             raise Full(str(error)) from error
         session.configure(settings)
@@ -38,3 +39,4 @@ async def serve_relay(relay: Relay, options: Options, say: Callable[[str], None]
     async with await serve(sessions_of(relay), options) as server:
         say(server.url)
         await over.wait()
+    await relay.parts.answerer.aclose()

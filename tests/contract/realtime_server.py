@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -30,7 +30,7 @@ from trainer.model.verifier import Decider, Verifier, VerifierShape
 from trainer.runtime.bundle import Bundle, Defaults, Manifest
 from trainer.runtime.events import Mode
 from trainer.runtime.relaying import Relay
-from trainer.runtime.server.app import Options, Running, serve
+from trainer.runtime.server.app import Options, serve
 from trainer.runtime.session import Session
 from trainer.runtime.settings import Settings
 from trainer.serving import sessions_of
@@ -83,42 +83,65 @@ def speech(folder: Path) -> Path:
     return folder
 
 
+class Cut(NamedTuple):
+    """A truncation that a client has asked for."""
+
+    item: str
+    ms: float
+    heard: str
+
+
+class Watched:
+    """A session and what was asked of it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.cuts = session, list[Cut]()
+        truncate = session.truncate
+
+        def noted(item: str, ms: float) -> str:
+            self.cuts.append(Cut(item, ms, truncate(item, ms)))
+            return self.cuts[-1].heard
+
+        session.truncate = noted
+
+    def text(self, id: str) -> str:
+        """The words of an item as the session remembers them."""
+        return next(item.text for item in self.session.items if item.id == id)
+
+
 @dataclass
 class Stage:
     """A server at work, and the sessions that it has opened."""
 
-    running: Running
-    sessions: list[Session] = field(default_factory=list)
-
-    def item(self, id: str) -> str:
-        """The words of an item as the session that made it remembers them; the last session of that many wins."""
-        found = [item.text for session in self.sessions for item in session.items if item.id == id]
-        assert found, f"no session has an item {id}"
-        return found[-1]
+    address: str
+    """Without the protocol's last part, as clients want it."""
+    sessions: list[Watched] = field(default_factory=list)
 
 
 @asynccontextmanager
 async def staged(shared: Relay, **options: Any) -> AsyncIterator[Stage]:
-    """A server on a free port of loopback."""
-    opened: list[Session] = []
+    """A server on a free port of loopback, for mode cascade where the client asks for no other."""
     make = sessions_of(shared)
 
-    async def kept(mode: Mode, settings: Settings) -> Session:
+    async def watched(mode: Mode, settings: Settings) -> Session:
         session = await make(mode, settings)
         assert isinstance(session, Session)
-        opened.append(session)
+        stage.sessions.append(Watched(session))
         return session
 
-    async with await serve(kept, Options(port=0, mode="cascade", **options)) as running:
-        yield Stage(running, opened)
+    async with await serve(watched, Options(port=0, mode="cascade", **options)) as running:
+        scheme = "wss" if options.get("certificate") else "ws"
+        stage = Stage(f"{scheme}://127.0.0.1:{running.port}/v1")
+        yield stage
 
 
-async def played(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+async def played(command: list[str], **environment: str) -> dict[str, Any]:
     """Runs a client to its end; its report: the last line of its output."""
+    base = {**os.environ, "PYTHONPATH": str(ROOT), "CLIENTS_ENV": str(ENVIRONMENT)}
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        env={**base, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -33,7 +34,7 @@ def parrot(sentence: str = SENTENCE) -> FastPath:
         duplex.embedding.weight.normal_(generator=torch.Generator().manual_seed(2))
         table_VD = duplex.embedding.weight.detach()
         head_VD = torch.zeros_like(table_VD)
-        for token, following in zip(ids, ids[1:], strict=False):
+        for token, following in pairwise(ids):
             head_VD[following] = table_VD[token]
     duplex.head.weight = nn.Parameter(head_VD)
     return fast

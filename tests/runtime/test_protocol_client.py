@@ -227,3 +227,16 @@ def test_push_to_talk() -> None:
     told(conversation, UserBegan("s3", 4_000), UserEnded("s3", 5_000))
     events, calls = sent(conversation, "response.create")
     assert (events[0]["item_id"], calls) == ("s3", [Request("")])
+
+
+def test_a_commit_that_no_turn_follows_takes_no_later_one() -> None:
+    conversation = Conversation("x")
+    sent(conversation, "session.update", session={"audio": {"input": {"turn_detection": None}}})
+    sent(conversation, "input_audio_buffer.append", audio=packed(bytes(48_000)))
+    early = sent(conversation, "input_audio_buffer.commit")[0][0]["item_id"]
+    sent(conversation, "response.create")
+    told(conversation, *answer(), ended())
+    told(conversation, UserBegan("s1", 4_000), UserEnded("s1", 5_000), UserSaid("s1", "hey", 1.0))
+    events, _ = sent(conversation, "response.create")
+    assert (events[0]["item_id"], events[-1]["item_id"]) == ("s1", "s1")
+    assert [item["id"] for item in conversation.history] == [early, "a0", "s1"]

@@ -294,6 +294,8 @@ async def _fuzz(running: Any, generator: random.Random, count: int) -> None:
                 for _ in range(min(left, 500)):
                     await socket.send(_mutated(generator))
                     left -= 1
+                    if not left % 25:
+                        await asyncio.sleep(0.01)  # the session gets to speak between the blows
             except ConnectionClosed:
                 pass
             await asyncio.sleep(0.05)

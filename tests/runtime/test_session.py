@@ -147,6 +147,9 @@ class Broken:
             yield self.words
         raise SlowPathError("the slow path is gone")
 
+    async def aclose(self) -> None:
+        """See ``Answerer``."""
+
 
 @pytest.mark.parametrize(
     ("commit", "words", "outcome"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 class Answerer(Protocol):
     """The slow path's language model; see ``trainer.runtime.answering``."""
 
-    def answer(self, history: Sequence[Turn], user: str, prefix: str) -> AsyncIterator[str]:
+    def answer(
+        self, history: Sequence[Turn], user: str, prefix: str, instructions: str = ""
+    ) -> AsyncGenerator[str, None]:
         """Pieces of what follows the prefix."""
+        ...
+
+    async def aclose(self) -> None:
+        """Gives back connections."""
         ...
 
 

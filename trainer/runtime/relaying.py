@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,6 +37,38 @@ PLAIN_VOICE = Voice(
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """How a bundle is opened, beside what it says itself. None: as the bundle says."""
+
+    hearing: Mapping[str, Any] | None = None
+    """The recogniser, such as ``{"kind": "faster_whisper", "model": ...}``."""
+    answering: Mapping[str, Any] | None = None
+    """The slow path's language model."""
+    speaking: Mapping[str, Any] | None = None
+    """The synthesizer."""
+    endpointing: Mapping[str, Any] | None = None
+    """Who ends a turn in mode cascade."""
+    voices: Mapping[str, Voice] = field(default_factory=dict)
+    """By name, those that a client may ask for beside the bundle's."""
+    words: int | None = None
+    """Of a prefix."""
+    sessions: int = 8
+    """At most, at the same time."""
+    weights: Weights = "float32"
+    """How the fast path computes (``Engine``)."""
+    threads: int = 1
+    """Of the processor, for the fast path."""
+    inline: bool = False
+    """For clocks that stand still while something is computed (``trainer.runtime.virtual``)."""
+    replies: Any = None
+    """Recorded answers, for the answering kind simulated."""
+
+    def kinds(self, said: Defaults) -> dict[str, dict[str, Any]]:
+        """Of every family."""
+        return {family: dict(getattr(self, family) or getattr(said, family)) for family in backends.FAMILIES}
+
+
+@dataclass(frozen=True)
 class Relay:
     """Everything that conversations share; any number of sessions up to the engine's."""
 
@@ -60,81 +92,22 @@ class Relay:
             source: a folder, or ``owner/name`` on the Hub.
             revision: of the repository.
             device: cpu, cuda, ...
-            options: what is taken instead of what the bundle names, see ``of``.
+            options: what is taken instead of what the bundle names: ``Wishes``.
 
         ValueError, one line with the remedy, for whatever is missing.
         """
         return cls.of(Bundle.load(source, revision=revision, device=device), **options)
 
     @classmethod
-    def of(
-        cls,
-        bundle: Bundle,
-        *,
-        hearing: Mapping[str, Any] | None = None,
-        answering: Mapping[str, Any] | None = None,
-        speaking: Mapping[str, Any] | None = None,
-        endpointing: Mapping[str, Any] | None = None,
-        voices: Mapping[str, Voice] | None = None,
-        words: int | None = None,
-        sessions: int = 8,
-        weights: Weights = "float32",
-        threads: int = 1,
-        inline: bool = False,
-        replies: Any = None,
-    ) -> Self:
-        """A bundle that is loaded, with what it names or what is named here instead.
-
-        Args:
-            bundle: the model and its settings.
-            hearing: the recogniser, such as ``{"kind": "faster_whisper", "model": ...}``.
-            answering: the slow path's language model.
-            speaking: the synthesizer.
-            endpointing: who ends a turn in mode cascade.
-            voices: by name, those that a client may ask for beside the bundle's.
-            words: of a prefix.
-            sessions: at most, at the same time.
-            weights: how the fast path computes (``Engine``).
-            threads: of the processor, for the fast path.
-            inline: for clocks that stand still while something is computed (``trainer.runtime.virtual``).
-            replies: recorded answers, for the answering kind simulated.
+    def of(cls, bundle: Bundle, **options: Any) -> Self:
+        """A bundle that is loaded, with what it names or what ``options`` (``Wishes``) name instead.
 
         ValueError, one line with the remedy, for whatever is missing.
         """
-        said = bundle.manifest.defaults
-        own: dict[str, Any] = {"replies": replies} if replies is not None else {}
-        answerer = _made("answering", answering or said.answering, **own)
-        hears = dict(hearing or said.hearing)
-        hearer = None if hears.get("kind") == "fast_path" else _made("hearing", hears)
-        speaks = dict(speaking or said.speaking)
-        ends = backends.parse("endpointing", dict(endpointing or said.endpointing))
-        fast = bundle.fast
-        engine = Engine(
-            fast,
-            bundle.decider,
-            sessions=sessions,
-            drafts=2 * sessions,
-            weights=weights,
-            threads=threads,
-            inline=inline,
-        )
-        parts = Parts(
-            engine=engine,
-            tokens=fast.tokens,
-            encode=fast.encode,
-            thresholds=bundle.manifest.thresholds,
-            hold=fast.preset.rules.mode == "clean" and fast.preset.rules.hold,
-            answerer=answerer,
-            hearer=hearer,
-            speaker=_made("speaking", speaks),
-            voice=_voice(said, speaks),
-            language=said.language,
-            words=words or said.words,
-            threshold=bundle.verifier.threshold if bundle.verifier else None,
-            voices=voices or {},
-            inline=inline,
-        )
-        return cls(bundle, parts, lambda: backends.make("endpointing", ends))
+        wishes = Wishes(**options)
+        kinds = wishes.kinds(bundle.manifest.defaults)
+        ends = backends.parse("endpointing", kinds["endpointing"])
+        return cls(bundle, _parts(bundle, wishes, kinds), lambda: backends.make("endpointing", ends))
 
     def with_parts(self, **changed: Any) -> Relay:
         """The same model with other parts, such as another ``answerer``."""
@@ -148,6 +121,7 @@ class Relay:
         trigger: Literal["voice", "model"] = "voice",
         follow: Follow = "hold",
         on_close: Callable[[], None] = lambda: None,
+        name: str = "",
     ) -> Session:
         """A new conversation, inside a running event loop. ``engine.Full`` where all are taken.
 
@@ -157,17 +131,54 @@ class Relay:
             trigger: of a cascade: the end-pointer, or the model's [BOS].
             follow: what the model is told of the slow path's words (``Following``).
             on_close: called when it is over.
+            name: part of the ids of what is said.
         """
         mode = mode or self.bundle.manifest.defaults.mode
         if listener is None:
             by_voice = mode == "cascade" and trigger == "voice"
             model = ModelListener(self.parts.tokens, self.parts.thresholds)
             listener = VoiceListener(self.endpointing()) if by_voice else model
-        return Session(self.parts, mode, listener, _energy(), follow, on_close)
+        return Session(self.parts, mode, listener, _energy(), follow, on_close, name)
 
     def stop(self) -> None:
         """Ends the engine; sessions must be closed before."""
         self.parts.engine.stop()
+
+    async def aclose(self) -> None:
+        """The same, and gives back the slow path's connections."""
+        await self.parts.answerer.aclose()
+        self.stop()
+
+
+def _parts(bundle: Bundle, wishes: Wishes, kinds: Mapping[str, dict[str, Any]]) -> Parts:
+    fast, said = bundle.fast, bundle.manifest.defaults
+    replies = {} if wishes.replies is None else {"replies": wishes.replies}
+    by_itself = kinds["hearing"].get("kind") == "fast_path"
+    engine = Engine(
+        fast,
+        bundle.decider,
+        sessions=wishes.sessions,
+        drafts=2 * wishes.sessions,
+        weights=wishes.weights,
+        threads=wishes.threads,
+        inline=wishes.inline,
+    )
+    return Parts(
+        engine=engine,
+        tokens=fast.tokens,
+        encode=fast.encode,
+        thresholds=bundle.manifest.thresholds,
+        hold=fast.preset.rules.mode == "clean" and fast.preset.rules.hold,
+        answerer=_made("answering", kinds["answering"], **replies),
+        hearer=None if by_itself else _made("hearing", kinds["hearing"]),
+        speaker=_made("speaking", kinds["speaking"]),
+        voice=_voice(said, kinds["speaking"]),
+        language=said.language,
+        words=wishes.words or said.words,
+        threshold=bundle.verifier.threshold if bundle.verifier else None,
+        voices=wishes.voices,
+        inline=wishes.inline,
+    )
 
 
 def _made(family: str, raw: Mapping[str, Any], **own: Any) -> Any:

@@ -46,6 +46,8 @@ class Response:
     """The engine's last draft, for the verifier."""
     commit: bool | None = None
     probability: float | None = None
+    slow_words: int = 0
+    """Words that the slow path has given."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     pieces: list[Pcm] = field(default_factory=list)
     """All audio so far, until it has ended."""

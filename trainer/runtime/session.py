@@ -61,8 +61,12 @@ class Session:
         voicing: Endpointer,
         follow: Follow = "hold",
         on_close: Callable[[], None] = lambda: None,
+        name: str = "",
     ) -> None:
-        """``voicing`` says when the user's voice is heard, for the client's sake; ``listener`` decides."""
+        """``voicing`` says when the user's voice is heard, for the client's sake; ``listener`` decides.
+
+        ``name`` is part of all ids: a client that comes back brings those of an earlier session.
+        """
         self.told: asyncio.Queue[Told] = asyncio.Queue()
         self.parts, self.mode, self.follow = parts, mode, follow
         self.row = parts.engine.open()
@@ -72,6 +76,7 @@ class Session:
         self.user = User()
         self.settings = Settings()
         self.items: list[Item] = []
+        self._prefix = f"item_{name}_" if name else "item_"
         self._listener, self._voicing, self._on_close = listener, voicing, on_close
         self._state = relay.start(mode, parts.words)
         self._working = Working(self)
@@ -223,7 +228,7 @@ class Session:
 
     def add_item(self, speaker: str, text: str) -> Item:
         """Something is said; ids rise."""
-        item = Item(f"item_{len(self.items):04d}", speaker, text)
+        item = Item(f"{self._prefix}{len(self.items):04d}", speaker, text)
         self.items.append(item)
         return item
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from datagen.core.units import FRAME_SAMPLES, SAMPLE_RATE
@@ -186,22 +187,27 @@ class Working:
         session = self._session
         response.marks.asked = session.now
         session.trace("asked", response.turn, prefix=prefix)
-        words = 0
-        pieces = session.parts.answerer.answer(session.past(), user, prefix)
+        instructions = " ".join(filter(None, [session.settings.instructions, session.asked_for]))
+        session.asked_for = ""
         try:
-            async for piece in pieces:
-                if response.marks.slow_text is None:
-                    response.marks.slow_text = session.now
-                    session.trace("slow_first", response.turn, ms=response.marks.since("slow_text"))
-                if words < session.parts.words:
-                    response.marks.slow_words = session.now
-                    words += len(piece.split())
-                session.trace("slow_text", response.turn, text=piece)
-                session.happen(SlowText(response.turn, piece))
+            async with aclosing(session.parts.answerer.answer(session.past(), user, prefix, instructions)) as pieces:
+                async for piece in pieces:
+                    self._piece(response, piece)
         except SlowPathError as error:
             session.happen(SlowFailed(response.turn, str(error)))
             return
         session.happen(SlowEnded(response.turn))
+
+    def _piece(self, response: Response, piece: str) -> None:
+        session, marks = self._session, response.marks
+        if marks.slow_text is None:
+            marks.slow_text = session.now
+            session.trace("slow_first", response.turn, ms=marks.since("slow_text"))
+        if response.slow_words < session.parts.words:
+            marks.slow_words = session.now
+        response.slow_words += len(piece.split())
+        session.trace("slow_text", response.turn, text=piece)
+        session.happen(SlowText(response.turn, piece))
 
     # ---- speech ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -99,11 +99,7 @@ class Log:
         return found[0]
 
 
-def run(client: str, scenario: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+def run(client: str, scenario: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
     """Plays a scenario and prints its report with the version of ``client``, a distribution."""
-    report = asyncio.run(_run(scenario))
+    report = asyncio.run(scenario())
     print(json.dumps({"client": f"{client} {version(client)}"} | report))
-
-
-async def _run(scenario: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-    return await scenario()

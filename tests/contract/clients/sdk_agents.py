@@ -19,6 +19,7 @@ async def scenario() -> dict[str, Any]:
         reading = asyncio.create_task(_read(session, log))
         async with Microphone(session.send_audio).open() as microphone:
             report = await _spoken(log, microphone)
+            report["written"] = await _written(session, log)
         reading.cancel()
     report["errors"] = [str(event.error) for event in log.all("error")]
     return report
@@ -50,6 +51,17 @@ async def _spoken(log: Log, microphone: Microphone) -> dict[str, Any]:
     await saying
     await log.first("audio", place, lambda event: event.item_id not in (item, second))
     return {"turn": turn, "barge_in": {"item": second, "retrieved": await _remembered(log, second)}}
+
+
+async def _written(session: Any, log: Log) -> dict[str, Any]:
+    """The client stops the answer to the barge-in, and writes."""
+    place = len(log)
+    await session.interrupt()
+    stopped = (await log.first("server response.done", place))["response"]
+    place = len(log)
+    await session.send_message("Hello there.")
+    item = (await log.first("server response.done", place))["response"]["output"][0]["id"]
+    return {"item": item, "text": await _remembered(log, item), "stopped": stopped["status"]}
 
 
 async def _remembered(log: Log, item: str) -> str:

@@ -35,6 +35,7 @@ async def scenario() -> dict[str, Any]:
 
         async with Microphone(send).open() as microphone:
             report = await _spoken(session, log, microphone)
+            report["written"] = await _asked(session, log)
         await session.aclose()
         for stream in streams:
             stream.cancel()
@@ -91,6 +92,19 @@ async def _spoken(session: Any, log: Log, microphone: Microphone) -> dict[str, A
         "timed_words": [timed, len(words)],
         "known": [item in known, second in known, third in known],
     }
+
+
+async def _asked(session: Any, log: Log) -> dict[str, Any]:
+    """The client stops the answer to the barge-in, and asks for a reply."""
+    place = len(log)
+    session.interrupt()
+    stopped = (await log.first("server response.done", place))["response"]
+    place = len(log)
+    event = await session.generate_reply(instructions="be brief")
+    item = (await log.first("server response.done", place))["response"]["output"][0]["id"]
+    await log.first("message over", place, lambda id: id == item)
+    text = "".join(log.all(f"text {item}"))
+    return {"item": item, "text": text, "stopped": stopped["status"], "own": event.user_initiated}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import base64
 import time
 from typing import Any
 
-from tests.contract.clients.common import HEARD_S, Log, Microphone, address, run
+from tests.contract.clients.common import HEARD_S, RATE, Log, Microphone, address, run, sentence
+
+LATE_MS = 500
+"""The client's loudspeaker is so much behind: less was heard than the server thinks."""
 
 
 async def scenario() -> dict[str, Any]:
@@ -28,7 +31,7 @@ async def scenario() -> dict[str, Any]:
         async with Microphone(send).open() as microphone:
             report = await _spoken(connection, log, microphone)
         reading.cancel()
-    report["relay"] = await _written(client)
+    report["relay"] = await _written(client, [report["turn"]["item"], report["barge_in"]["item"]])
     report["errors"] += [event.error.message for event in log.all("error")]
     return report
 
@@ -51,7 +54,7 @@ async def _spoken(connection: Any, log: Log, microphone: Microphone) -> dict[str
     place = len(log)
     saying = asyncio.create_task(microphone.say("barge"))
     await log.first("input_audio_buffer.speech_started", place)
-    heard_ms = round(1000 * (time.monotonic() - began))
+    heard_ms = round(1000 * (time.monotonic() - began)) - LATE_MS
     await connection.conversation.item.truncate(item_id=first.item_id, content_index=0, audio_end_ms=heard_ms)
     await log.first("conversation.item.truncated", place)
     stopped = (await log.first("response.done", place)).response
@@ -59,34 +62,74 @@ async def _spoken(connection: Any, log: Log, microphone: Microphone) -> dict[str
     item = (await log.first("conversation.item.retrieved", place)).item
     await saying
     await log.first("response.output_audio.delta", place, lambda event: event.item_id != first.item_id)
+    details = [stopped.status, stopped.status_details.reason, stopped.output[0].content[0].transcript]
     return {
         "turn": turn,
-        "barge_in": {"item": first.item_id, "retrieved": item.content[0].transcript, "status": item.status},
-        "stopped": [stopped.status, stopped.status_details.reason],
+        "barge_in": {"item": first.item_id, "retrieved": item.content[0].transcript, "stopped": details},
+        "written": await _asked(connection, log, "Hello there."),
         "errors": [],
     }
 
 
-async def _written(client: Any) -> dict[str, Any]:
-    """Without a microphone: the user writes, the client asks for a response."""
+async def _asked(connection: Any, log: Log, text: str) -> dict[str, Any]:
+    """The client stops the answer that is under way, writes, and asks for a response."""
+    place = len(log)
+    await connection.response.cancel()
+    stopped = (await log.first("response.done", place)).response
+    place = len(log)
+    await _write(connection, text)
+    await connection.response.create()
+    done = (await log.first("response.done", place)).response
+    return {"item": done.output[0].id, "text": done.output[0].content[0].transcript, "stopped": stopped.status}
+
+
+async def _write(connection: Any, text: str, role: str = "user", **fields: str) -> None:
+    content = [{"type": "input_text" if role == "user" else "output_text", "text": text}]
+    await connection.conversation.item.create(item={"type": "message", "role": role, "content": content, **fields})
+
+
+async def _written(client: Any, brought: list[str]) -> dict[str, Any]:
+    """Without a microphone: the user writes, the client asks for a response. Earlier items come along by their ids."""
     log = Log()
     async with client.realtime.connect(model="relay", extra_query={"mode": "relay"}) as connection:
         reading = asyncio.create_task(_read(connection, log))
-        words = [{"type": "input_text", "text": "Hello there."}]
-        await connection.conversation.item.create(item={"type": "message", "role": "user", "content": words})
+        for id in brought:
+            await _write(connection, "I said this before.", "assistant", id=id)
+        await _write(connection, "Hello there.")
         await connection.response.create()
         done = (await log.first("response.done")).response
+        pushed = await _push_to_talk(connection, log)
         reading.cancel()
-    sources = [event.source for event in log.all("response.output_audio_transcript.delta")]
+    deltas = log.all("response.output_audio_transcript.delta")
+    sources = [event.source for event in deltas if event.response_id == done.id]
     audio = sum(len(base64.b64decode(event.delta)) for event in log.all("response.output_audio.delta"))
     return {
+        "pushed": pushed,
         "item": done.output[0].id,
         "text": done.output[0].content[0].transcript,
         "audio": audio,
         "status": done.status,
         "sources": sources,
+        "brought": brought,
+        "metadata": done.metadata,
         "errors": [event.error.message for event in log.all("error")],
     }
+
+
+async def _push_to_talk(connection: Any, log: Log) -> dict[str, Any]:
+    """No turn detection: the user's turn is what the client commits."""
+    place = len(log)
+    await connection.session.update(session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+    await log.first("session.updated", place)
+    pcm = sentence("barge")
+    for start in range(0, len(pcm), RATE):
+        await connection.input_audio_buffer.append(audio=base64.b64encode(pcm[start : start + RATE]).decode())
+    await connection.input_audio_buffer.commit()
+    user = (await log.first("input_audio_buffer.committed", place)).item_id
+    await connection.response.create()
+    done = (await log.first("response.done", place)).response
+    await log.first("conversation.item.input_audio_transcription.completed", place, lambda one: one.item_id == user)
+    return {"user": user, "item": done.output[0].id, "text": done.output[0].content[0].transcript}
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ class SlowPathError(RuntimeError):
 class Answerer(Protocol):
     """A slow path. One serves any number of conversations at the same time, in one event loop or several."""
 
-    def answer(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """What follows the words of ``prefix`` (may be empty) in an answer to ``user``, as it comes: any cut.
 
-        ``history`` ends before the user's turn; ``user`` is empty where nothing was understood. Closing the generator
+        ``history`` ends before the user's turn; ``user`` is empty where nothing was understood; ``instructions`` are
+        the client's, beside the kind's own (a grammar and recordings follow none). Closing the generator
         or cancelling whoever waits for it ends the work. Raises SlowPathError, nothing else.
         """
         ...

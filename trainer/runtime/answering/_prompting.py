@@ -28,6 +28,11 @@ class Message(TypedDict):
     content: str
 
 
+def system_text(own: str | None, instructions: str) -> str:
+    """What the model is told to be: the kind's own words, then the client's."""
+    return "\n\n".join(text.strip() for text in (own or "", instructions) if text.strip())
+
+
 def messages(history: Sequence[Turn], user: str, turns: int) -> list[Message]:
     """The last ``turns`` turns of the history and the user's, without a system message.
 

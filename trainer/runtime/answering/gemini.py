@@ -17,7 +17,7 @@ from datagen.core.types import Turn
 from datagen.kinds import Need
 from trainer.runtime.answering._base import Pieces, SlowPathError, patient, room_after
 from trainer.runtime.answering._cleaning import Cleaner
-from trainer.runtime.answering._prompting import instruction, messages
+from trainer.runtime.answering._prompting import instruction, messages, system_text
 from trainer.runtime.answering._remote import PerLoop, Remote, engine_of, meaning, needs_of, require, service_of
 
 
@@ -42,10 +42,11 @@ class Gemini:
         self._engine = engine_of(config)
         self._connections: PerLoop[Any] = PerLoop(partial(self._engine.Connection, service_of(config)))
 
-    def answer(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """See ``_base.Answerer``."""
         contents = self._contents(history, user, prefix)
-        return patient(partial(self._once, contents), self._config, room_after(prefix), self._config.attempts)
+        system = system_text(self._config.system, instructions)
+        return patient(partial(self._once, contents, system), self._config, room_after(prefix), self._config.attempts)
 
     async def aclose(self) -> None:
         """Closes the running loop's connections."""
@@ -61,10 +62,10 @@ class Gemini:
             for message in messages(history, user, self._config.history_turns)
         ]
 
-    async def _once(self, contents: list[dict[str, Any]]) -> Pieces:
+    async def _once(self, contents: list[dict[str, Any]], system: str) -> Pieces:
         """One request's answer. The stream must end with a reason, or else it was cut off."""
         cleaner, finish = Cleaner(), None
-        stream = await self._sent(contents)
+        stream = await self._sent(contents, system)
         try:
             while (chunk := await self._told(anext(stream, None))) is not None:
                 if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
@@ -83,17 +84,19 @@ class Gemini:
             )
         yield cleaner.end()
 
-    async def _sent(self, contents: list[dict[str, Any]]) -> Any:
+    async def _sent(self, contents: list[dict[str, Any]], system: str) -> Any:
         config = self._config
         try:
             client = self._connections.get().client()
         except OSError as error:
             raise meaning(self._engine, error) from None
         return await self._told(
-            client.models.generate_content_stream(model=config.model, contents=contents, config=self._generation())
+            client.models.generate_content_stream(
+                model=config.model, contents=contents, config=self._generation(system)
+            )
         )
 
-    def _generation(self) -> Any:
+    def _generation(self, system: str) -> Any:
         from google.genai import types
 
         config = self._config
@@ -101,8 +104,8 @@ class Gemini:
             "maxOutputTokens": config.max_output_tokens,
             "automaticFunctionCalling": {"disable": True},
         }
-        if config.system:
-            settings["systemInstruction"] = {"parts": [{"text": config.system}]}
+        if system:
+            settings["systemInstruction"] = {"parts": [{"text": system}]}
         if config.temperature is not None:
             settings["temperature"] = config.temperature
         if config.thinking_level is not None:

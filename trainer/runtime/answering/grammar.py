@@ -60,7 +60,7 @@ class GrammarAnswers:
     def __init__(self, config: Config, source: Any, nearest: Nearest, again: Sequence[str]) -> None:
         self._config, self._source, self._nearest, self._again = config, source, nearest, again
 
-    def answer(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """See ``_base.Answerer``. One word at a time."""
         return patient(partial(self._once, tuple(history), user, prefix), self._config, room_after(prefix))
 

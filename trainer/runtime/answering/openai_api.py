@@ -16,7 +16,7 @@ from datagen.core.types import Turn
 from datagen.kinds import Need
 from trainer.runtime.answering._base import Pieces, SlowPathError, patient, room_after
 from trainer.runtime.answering._cleaning import Cleaner
-from trainer.runtime.answering._prompting import instruction, messages
+from trainer.runtime.answering._prompting import instruction, messages, system_text
 from trainer.runtime.answering._remote import PerLoop, Remote, engine_of, meaning, needs_of, require, service_of
 
 FORCED: dict[str, JsonValue] = {"add_generation_prompt": False, "continue_final_message": True}
@@ -47,9 +47,9 @@ class OpenAi:
         self._secrets: tuple[str, ...] = ()
         self._clients: PerLoop[Any] = PerLoop(self._client)
 
-    def answer(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """See ``_base.Answerer``."""
-        body = self._body(history, user, prefix)
+        body = self._body(history, user, prefix, system_text(self._config.system, instructions))
         return patient(partial(self._once, body), self._config, room_after(prefix), self._config.attempts)
 
     async def aclose(self) -> None:
@@ -57,12 +57,12 @@ class OpenAi:
         if client := self._clients.take():
             await client.close()
 
-    def _body(self, history: Sequence[Turn], user: str, prefix: str) -> dict[str, Any]:
+    def _body(self, history: Sequence[Turn], user: str, prefix: str, system: str) -> dict[str, Any]:
         config = self._config
         more: dict[str, JsonValue] = {config.tokens_field: config.max_output_tokens}
         if config.temperature is not None:
             more["temperature"] = config.temperature
-        told: list[Any] = [{"role": "system", "content": config.system}] if config.system else []
+        told: list[Any] = [{"role": "system", "content": system}] if system else []
         if prefix and not config.continue_message:
             told += [{"role": "user", "content": instruction(history, user, prefix, config.history_turns)}]
         else:

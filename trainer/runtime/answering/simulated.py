@@ -47,11 +47,11 @@ class Simulated:
     def __init__(self, config: Config, replies: Replies | None, inner: Answerer | None) -> None:
         self._config, self._replies, self._inner = config, replies, inner
 
-    async def answer(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    async def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """See ``_base.Answerer``. Word n comes at ``first_ms`` + n * ``per_word_ms``, or when there is one."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._config.first_ms / 1000
-        async with aclosing(self._undelayed(history, user, prefix)) as pieces:
+        async with aclosing(self._undelayed(history, user, prefix, instructions)) as pieces:
             async for piece in pieces:
                 await asyncio.sleep(max(0.0, due - loop.time()))
                 due = max(due, loop.time()) + self._config.per_word_ms / 1000 * max(1, len(piece.split()))
@@ -62,7 +62,7 @@ class Simulated:
         if self._inner is not None:
             await self._inner.aclose()
 
-    async def _undelayed(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    async def _undelayed(self, history: Sequence[Turn], user: str, prefix: str, instructions: str) -> Pieces:
         reply = self._recorded(history, user, prefix)
         if reply is not None:
             for word in _after(prefix, reply):
@@ -70,7 +70,7 @@ class Simulated:
         elif self._inner is None:
             raise SlowPathError("no answer was recorded for this turn")
         else:
-            async with aclosing(self._inner.answer(history, user, prefix)) as pieces:
+            async with aclosing(self._inner.answer(history, user, prefix, instructions)) as pieces:
                 async for piece in pieces:
                     yield piece
 

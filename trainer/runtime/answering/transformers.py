@@ -20,7 +20,7 @@ from datagen.core.types import Turn
 from datagen.kinds import Need
 from trainer.runtime.answering._base import Pieces, SlowPathError, Waiting, patient, room_after
 from trainer.runtime.answering._cleaning import Cleaner
-from trainer.runtime.answering._prompting import messages
+from trainer.runtime.answering._prompting import messages, system_text
 
 INSTALL = "pip install 'duplexkit[train]'"
 
@@ -62,17 +62,18 @@ class Local:
     def __init__(self, config: Config, loaded: Loaded) -> None:
         self._config, self._loaded = config, loaded
 
-    def answer(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
+    def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """See ``_base.Answerer``."""
-        prompt = self.prompt(history, user, prefix)
+        prompt = self.prompt(history, user, prefix, instructions)
         return patient(partial(self._once, prompt), self._config, room_after(prefix))
 
     async def aclose(self) -> None:
         """Nothing: the model stays for whoever asks next."""
 
-    def prompt(self, history: Sequence[Turn], user: str, prefix: str) -> str:
+    def prompt(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> str:
         """The text that the model goes on from."""
-        system: list[Any] = [{"role": "system", "content": self._config.system}] if self._config.system else []
+        said = system_text(self._config.system, instructions)
+        system: list[Any] = [{"role": "system", "content": said}] if said else []
         told = self._loaded.tokenizer.apply_chat_template(
             system + messages(history, user, self._config.history_turns),
             tokenize=False,

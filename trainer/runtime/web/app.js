@@ -52,7 +52,8 @@ function connect() {
 /** Another system or voice: the microphone stays open, the session is a new one. */
 async function restart() {
   connection.close();
-  leave(await sound.halt("*"));
+  await sound.halt("*");
+  leave();
   connect();
 }
 
@@ -154,10 +155,13 @@ function draw() {
   figures.draw(conversation);
 }
 
+/** Visitors who want little motion get the lanes in steps. */
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let words = 0;
 function frame(now) {
-  if (connection && timeline.start !== null) timeline.draw(performance.now());
-  if (now - words > WORDS_MS) {
+  const due = now - words > WORDS_MS;
+  if (connection && timeline.start !== null && (due || !calm.matches)) timeline.draw(performance.now());
+  if (due) {
     words = now;
     if (connection) draw();
   }
