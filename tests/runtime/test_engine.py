@@ -315,3 +315,22 @@ def test_a_stopped_engine_says_so_to_all_who_wait() -> None:
         engine.close(row)
 
     run(talk())
+
+
+def test_an_engine_whose_thread_dies_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk() -> None:
+        engine = Engine(talker())
+        row = engine.open()
+        await fill(engine, row, 1)
+
+        def broken() -> bool:
+            raise SystemExit
+
+        monkeypatch.setattr(engine._work, "once", broken)
+        with pytest.raises(Closed):
+            await engine.tick(row, sound(1)[0], 0)
+        with pytest.raises(Closed):
+            engine.open()
+        engine.stop()
+
+    run(talk())

@@ -10,7 +10,7 @@ import pytest
 
 from tests.runtime.relays import REPLY, relay, silence, speech
 from trainer.runtime.answering._base import SlowPathError
-from trainer.runtime.events import Mode, UserBegan, UserEnded
+from trainer.runtime.events import Failed, Mode, UserBegan, UserEnded
 from trainer.runtime.listening import RecordedListener
 from trainer.runtime.playing import play
 from trainer.runtime.recording import Recording
@@ -196,6 +196,7 @@ def test_the_clients_calls() -> None:
         assert heard[1].text.startswith(less)
         assert len(less) < len(heard[1].text)
         assert session.history()[1].text == less
+        assert session.truncate(item, 1_200) == less, "what was not heard is not heard later"
         with pytest.raises(ValueError, match="no response"):
             session.truncate("item_9999", 1)
         await session.close()
@@ -203,6 +204,22 @@ def test_the_clients_calls() -> None:
         made.stop()
 
     run(main(), jumping=True)
+
+
+def test_a_model_that_breaks_ends_the_session_with_a_reason() -> None:
+    async def main() -> list[Failed]:
+        made = relay()
+        session = made.session("relay", listener=RecordedListener(()))
+        made.stop()
+        session.hear(silence(0.5))
+        await asyncio.sleep(1.0)
+        told = [session.told.get_nowait() for _ in range(session.told.qsize())]
+        await session.close()
+        return [one for one in told if isinstance(one, Failed)]
+
+    (failed,) = run(main(), jumping=True)
+    assert failed.fatal
+    assert "engine has been stopped" in failed.message
 
 
 def test_nothing_is_left_behind() -> None:

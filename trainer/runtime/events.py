@@ -251,10 +251,12 @@ class Trace:
 
 @dataclass(frozen=True)
 class Failed:
-    """A part of the session broke; the session goes on."""
+    """A part of the session broke."""
 
     code: str
     message: str
+    fatal: bool = False
+    """The session cannot go on; else it does."""
 
 
 Told = UserBegan | UserEnded | UserSaid | Began | Word | Audio | Ended | Trace | Failed

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,8 @@ class Item:
     speaker: Any
     text: str
     response: Response | None = field(default=None, repr=False)
+    heard_ms: float = math.inf
+    """What the client says it has heard of it at most."""
     cut_ms: float = math.inf
     """The client heard no more of the response's audio."""
 
@@ -189,9 +192,9 @@ class Session:
         for action in actions:
             self._working.do(action)
 
-    def failed(self, code: str, message: str) -> None:
-        """A part broke; the session goes on."""
-        self.told.put_nowait(events.Failed(code, message))
+    def failed(self, code: str, message: str, fatal: bool = False) -> None:
+        """A part broke."""
+        self.told.put_nowait(events.Failed(code, message, fatal))
 
     def trace(self, what: str, turn: int | None = None, **data: float | str | bool | None) -> None:
         """Tells those who watch."""
@@ -240,7 +243,7 @@ class Session:
             try:
                 await self._tick(chunk, due)
             except (ValueError, OSError, RuntimeError) as error:
-                self.failed("engine_failed", f"the model failed in a tick, nothing is heard any more: {error}")
+                self.failed("engine_failed", f"the model failed in a tick: {error}", fatal=True)
                 return
 
     async def _tick(self, chunk: Pcm, due: float) -> None:

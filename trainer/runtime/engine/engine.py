@@ -199,12 +199,18 @@ class Engine:
 
     def _run(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        while not self._stopped:
-            self._wake.clear()
-            while not self._stopped and self._work.once():
-                pass
-            if not self._stopped:
-                self._wake.wait()
+        try:
+            while not self._stopped:
+                self._wake.clear()
+                while not self._stopped and self._work.once():
+                    pass
+                if not self._stopped:
+                    self._wake.wait()
+        except BaseException:
+            # Nobody waits for a thread that is gone.
+            self._stopped = True
+            self._work.fail(Closed("the engine has broken down; its thread's error is on standard error"))
+            raise
 
 
 def decided(drafted: Drafting, fast: FastPath, decider: Decider) -> Decision:

@@ -1,7 +1,7 @@
 """The speech towers of many sessions in one call, each at its own place in time.
 
-A tick of a small tower is the cost of calling its hundred operations, not of their arithmetic: on one core eight
-sessions of the embedded size take 1.5 times as long as one, and one after the other eight times.
+A tick of a small tower is the cost of calling its hundred operations, not of their arithmetic: on one core four
+sessions of the embedded size take 1.4 times as long as one, and one after the other four times.
 
 What keeps sessions apart is the position, one per row here, and how many keys there are: a new row begins with a full
 window of keys that nobody can see (their bias is minus infinity).

@@ -13,7 +13,7 @@ import numpy as np
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from trainer.runtime.events import Told
+from trainer.runtime.events import Failed, Told
 from trainer.runtime.server._session import Session
 from trainer.runtime.server.limits import Bucket, Outbox, Slow
 from trainer.runtime.server.monitor import Monitor
@@ -108,6 +108,8 @@ class Link:
             told: Told = await self._session.told.get()
             self._monitor.tell(told)
             self._put(self._conversation.tell(told), counted=False)
+            if isinstance(told, Failed) and told.fatal:
+                raise Over(INTERNAL, "internal_error", told.message)
 
     async def _send(self) -> None:
         while True:
