@@ -74,7 +74,8 @@ export: $(BIN)/.runtime ## Write the bundle of runs/NAME: weights, verifier, thr
 	@$(BIN)/python -m trainer export $(run) --out $(bundle)
 
 serve: $(BIN)/.runtime ## Talk to the last training run: a page, and the OpenAI Realtime protocol (args='--port 9000')
-	@test -e $(bundle)/bundle.json || $(BIN)/python -m trainer export $(run) --out $(bundle)
+	@test -e $(bundle)/bundle.json && test -z "$$(find $(run) -path $(bundle) -prune -o \( -name '*.safetensors' -o -name evaluation.json \) -newer $(bundle)/bundle.json -print -quit)" \
+	  || $(BIN)/python -m trainer export $(run) --out $(bundle)
 	@$(BIN)/python -m trainer serve $(bundle) $(args)
 
 publish-model: $(BIN)/.runtime $(BIN)/.hub ## Put the bundle on the Hugging Face Hub: repo=ORG/NAME, args='--tag v1 --private --dry-run'

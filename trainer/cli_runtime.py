@@ -185,7 +185,9 @@ def _kinds(**given: str | None) -> dict[str, Any]:
 
 
 def _listening(url: str) -> None:
-    typer.echo(f"open {url} and talk; clients of the Realtime protocol connect to {url}v1/realtime")
+    typer.echo(
+        f"open {url} and talk; clients of the Realtime protocol connect to {url.replace('http', 'ws', 1)}v1/realtime"
+    )
 
 
 COMMANDS = (export, replay, serve, publish)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks import asking, clips, exporting, jobs, rendering, stepping, tick, verifying
+from tests.benchmarks import asking, clips, engine, exporting, jobs, live, rendering, stepping, tick, verifying
 from tests.benchmarks.result import Result
 
 RECIPE = "recipes/assistant.yaml"
@@ -30,6 +30,8 @@ def main() -> int:
             "tick": tick.tick,
             "exporting": exporting.every_format,
             "step": stepping.step,
+            "engine": engine.engine,
+            "live": live.live,
         }.items():
             if wanted and name not in wanted:
                 continue

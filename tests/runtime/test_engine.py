@@ -317,6 +317,7 @@ def test_a_stopped_engine_says_so_to_all_who_wait() -> None:
     run(talk())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_engine_whose_thread_dies_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async def talk() -> None:
         engine = Engine(talker())

@@ -44,8 +44,8 @@ class Defaults(Strict):
     words: int = Field(default=WORDS, ge=1)
     """Of a prefix."""
     context_ticks: int = Field(default=500, ge=8)
-    """What a conversation remembers. A model trained on conversations of up to 500 ticks recalls 60 % of its turns after
-    1,000 ticks with this, 53 % with 1,000 and 47 % with 2,250 (embedded preset, teacher-forced, 141 turns)."""
+    """What a conversation remembers. A model trained on conversations of up to 500 ticks recalls 60 % of the turns
+    after the 1,000th with this, 53 % with 1,000 and 47 % with 2,250 (embedded preset, teacher-forced, 141 turns)."""
     language: str = "en"
     voice: Voice | None = None
     """The assistant's; None: the speaking kind's own."""

@@ -159,6 +159,7 @@ def _parts(bundle: Bundle, wishes: Wishes, kinds: Mapping[str, dict[str, Any]]) 
         bundle.decider,
         sessions=wishes.sessions,
         drafts=2 * wishes.sessions,
+        context_ticks=said.context_ticks,
         weights=wishes.weights,
         threads=wishes.threads,
         inline=wishes.inline,

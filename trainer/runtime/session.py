@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +86,9 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._zero = self._loop.time()
         self._rest = np.zeros(0, np.int16)
-        self._ticks: asyncio.Queue[tuple[Pcm, float]] = asyncio.Queue()
+        self._ticks: asyncio.Queue[tuple[Pcm, float] | None] = asyncio.Queue()
+        """What is to be heard, and between it the place of a request."""
+        self._requested = False
         self._token = parts.tokens.sil
         self._closed = False
         self._live = asyncio.create_task(self._run())
@@ -122,12 +123,16 @@ class Session:
         self._rest = self._rest[whole:]
 
     def request(self, instructions: str = "") -> None:
-        """The client wants a response now, by these instructions."""
+        """The client wants a response to all it has sent so far, by these instructions."""
         self.asked_for = instructions
-        self.happen(events.Requested())
+        if not self.settings.respond and len(self._rest):  # the user's turn ends here: its last syllable counts
+            self.hear(np.zeros(FRAME_SAMPLES - len(self._rest), np.int16))
+        self._requested = True
+        self._ticks.put_nowait(None)
 
     def cancel(self) -> None:
-        """The client stops the response that is under way, if any."""
+        """The client stops the response that is under way or asked for, if any."""
+        self._requested = False
         self.happen(events.Cancelled())
 
     def user_text(self, text: str) -> None:
@@ -143,12 +148,17 @@ class Session:
             self.add_item("assistant", words)
 
     def truncate(self, item: str, ms: float) -> str:
-        """The client heard only so much of a response; returns its words. ValueError where there is no such one."""
+        """The client heard only so much of a response; returns its words. ValueError where there is no such one.
+
+        One that is under way is stopped: what would follow is not heard either.
+        """
         found = next((i for i in self.items if i.id == item and i.response is not None), None)
         if found is None:
             raise ValueError(f"item {item!r} is no response of this session")
         found.cut_ms = min(found.cut_ms, max(ms, 0.0))
         found.text = found.heard()
+        if found.response is self._response:
+            self.cancel()
         return found.text
 
     def history(self) -> list[Turn]:
@@ -239,9 +249,14 @@ class Session:
 
     async def _run(self) -> None:
         while True:
-            chunk, due = await self._ticks.get()
+            heard = await self._ticks.get()
+            if heard is None:
+                wanted, self._requested = self._requested, False
+                if wanted:
+                    self.happen(events.Requested())
+                continue
             try:
-                await self._tick(chunk, due)
+                await self._tick(*heard)
             except (ValueError, OSError, RuntimeError) as error:
                 self.failed("engine_failed", f"the model failed in a tick: {error}", fatal=True)
                 return

@@ -105,7 +105,6 @@ class Working:
         """The fork is made now, before the next tick; the draft comes from a task."""
         session = self._session
         response.marks.draft_began = session.now
-        session.trace("fork", response.turn)
         try:
             drafts = session.parts.engine.draft(session.row, "bos" if response.kind == "turn" else "boc", words)
         except RuntimeError as error:
@@ -118,9 +117,12 @@ class Working:
         self._session.happen(Drafted(response.turn, "", True))
 
     async def _draft(self, response: Response, drafts: Any, growing: bool) -> None:
-        session, last = self._session, None
+        session, last, forked = self._session, None, False
         try:
             async for last in drafts:
+                if not forked:
+                    session.trace("fork", response.turn, ms=round(last.fork_ms, 3))
+                forked = True
                 if len(last.text.split()) <= session.parts.words:
                     response.marks.drafted = session.now
                 if growing and not last.last:

@@ -45,6 +45,8 @@ class Drafting:
     """Of the first 20 tokens: what the verifier is asked about."""
     words: int | None
     """How many were asked for; None: the whole answer."""
+    fork_ms: float = 0.0
+    """What the fork took."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Draft:
     tell: Callable[[Drafting | BaseException], None]
     dropped: bool = False
     """Nobody waits for it any more."""
+    fork_ms: float = 0.0
     tokens: list[int] = field(default_factory=list)
     hidden: list[Tensor] = field(default_factory=list)
     scalars: list[Tensor] = field(default_factory=list)
@@ -95,7 +98,7 @@ class Draft:
 
     def _drafting(self, text: str, last: bool, ended: bool) -> Drafting:
         steps = Steps(torch.stack(self.hidden), torch.stack(self.scalars))
-        return Drafting(text, last, ended, tuple(self.tokens), steps, self.words)
+        return Drafting(text, last, ended, tuple(self.tokens), steps, self.words, self.fork_ms)
 
 
 def scalars(logits_BV: Tensor, token_B: Tensor) -> Tensor:

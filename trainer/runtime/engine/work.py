@@ -9,6 +9,7 @@ So a tick waits for one step at most. A piece that fails tells those whose piece
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +109,9 @@ class Work:
         draft = Draft(into, getattr(self.model.tokens, opener), words, tell)
 
         def do() -> None:
+            began = time.perf_counter()
             self.rows.fork(row, into)
+            draft.fork_ms = 1000 * (time.perf_counter() - began)
             self._drafts.append((row, draft))
 
         return draft, Call(do, tell)

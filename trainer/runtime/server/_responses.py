@@ -49,6 +49,11 @@ class Response:
         self._begun = False
         self._samples = 0
 
+    @property
+    def item(self) -> str:
+        """The id of its item."""
+        return self._item.id
+
     def created(self) -> list[Event]:
         """The response is there, without output."""
         return [{"type": "response.created", "response": self._shown("in_progress", None, None)}]

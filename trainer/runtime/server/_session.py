@@ -48,7 +48,10 @@ class Session(Protocol):
         ...
 
     def truncate(self, item: str, ms: float) -> str:
-        """The user heard ``ms`` of a response at most: shorten its history to the words heard, and return them."""
+        """The user heard ``ms`` of a response at most: shorten its history to the words heard, and return them.
+
+        One that is under way is told as Ended with outcome cancelled.
+        """
         ...
 
     def user_text(self, text: str) -> None:

@@ -123,6 +123,8 @@ def _truncate(state: State, event: TruncateItem) -> Answer:
             f"item_id: no spoken message of the assistant {event.item_id!r}",
             "item_id",
         )
+    if state.response is not None and state.response.item == item.id:
+        state.response.cancelling = True
     return [], [Truncate(item.id, min(event.audio_end_ms, int(item.produced_ms)))]
 
 
