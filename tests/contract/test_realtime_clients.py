@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.realtime_server import AGAIN, CLIENTS, ENVIRONMENT, Stage, played, relay, speech, staged
+from tests.contract.realtime_server import AGAIN, CLIENTS, ENVIRONMENT, Stage, played, realtime, speech, staged
 from tests.runtime.certificates import self_signed
 from trainer.runtime.relaying import Relay
 
@@ -31,7 +31,7 @@ LEAST_AUDIO = 2 * 24_000 * 2
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Relay]:
-    made = relay()
+    made = realtime()
     yield made
     made.stop()
 
