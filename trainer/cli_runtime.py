@@ -61,6 +61,7 @@ def replay(
     follow: Annotated[
         Literal["hold", "text"], typer.Option(help="What the model is told of the slow path's words.")
     ] = "hold",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Of a dataset.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Conversations at most.")] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Conversations side by side.")] = 1,
     hearing: Hearing = None,
@@ -79,6 +80,7 @@ def replay(
 
     options = Options(
         source=source,
+        split=split,
         limit=limit,
         mode=mode,
         turn_taking=turn_taking,

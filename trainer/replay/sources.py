@@ -19,6 +19,8 @@ from trainer.data.rows import Row
 USER_CHANNEL = 1
 """Of a stereo file: 0 is the assistant, 1 the user (DESIGN section 6)."""
 
+SOUND = (".wav", ".flac", ".ogg", ".mp3")
+
 Pcm = npt.NDArray[np.int16]
 
 
@@ -48,6 +50,8 @@ def talks(source: str, split: Split = "test", limit: int | None = None) -> Itera
     if Path(source).is_file():
         yield Talk(Path(source).stem, _file(Path(source)))
         return
+    if Path(source).suffix.lower() in SOUND:
+        raise ValueError(f"{source}: there is no such sound file")
     index = open_index(source, split)
     reader = Reader(index.folder)
     for number in range(min(len(index), limit or len(index))):
