@@ -19,6 +19,9 @@ Speaking = Annotated[str | None, typer.Option(metavar="KIND", help=f"The synthes
 Endpointing = Annotated[str | None, typer.Option(metavar="KIND", help=f"Ends a turn in a cascade. {KIND}")]
 Words = Annotated[int | None, typer.Option(min=1, help="Of a prefix; default the bundle's.")]
 Weights = Annotated[Literal["float32", "bfloat16", "float16", "int8"], typer.Option(help="How the fast path computes.")]
+Trigger = Annotated[
+    Literal["voice", "model"], typer.Option(help="What a cascade answers to: a silence, or the model's [BOS].")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 Threads = Annotated[int, typer.Option(min=1, help="Of the processor, for the fast path.")]
 
@@ -57,7 +60,7 @@ def replay(
     turn_taking: Annotated[
         Literal["model", "recorded"], typer.Option(help="recorded: the floor goes as in the dataset.")
     ] = "model",
-    trigger: Annotated[Literal["voice", "model"], typer.Option(help="What a cascade answers to.")] = "voice",
+    trigger: Trigger = "voice",
     follow: Annotated[
         Literal["hold", "text"], typer.Option(help="What the model is told of the slow path's words.")
     ] = "hold",
@@ -106,6 +109,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Beyond loopback a token is needed.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
     mode: Mode = "relay",
+    trigger: Trigger = "voice",
     sessions: Annotated[int, typer.Option(min=1, help="At the same time, at most.")] = 4,
     cert: Annotated[str | None, typer.Option(metavar="FILE", help="PEM certificate, for TLS.")] = None,
     key: Annotated[str | None, typer.Option(metavar="FILE", help="Its key.")] = None,
@@ -145,7 +149,7 @@ def serve(
     more: Any = {"words": words, "weights": weights, "threads": threads, "sessions": sessions}
     relay = Relay.from_pretrained(bundle, device=device, **more, **kinds)
     try:
-        asyncio.run(serve_relay(relay, options, _listening))
+        asyncio.run(serve_relay(relay, options, _listening, trigger))
     finally:
         relay.stop()
 

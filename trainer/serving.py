@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable
+from typing import Literal
 
 from trainer.runtime.engine import Full as RowsFull
 from trainer.runtime.events import Mode
@@ -15,8 +16,8 @@ from trainer.runtime.server.app import Options, serve
 from trainer.runtime.settings import Settings
 
 
-def sessions_of(relay: Relay) -> MakeSession:
-    """Opens the relay's sessions for a server."""
+def sessions_of(relay: Relay, trigger: Literal["voice", "model"] = "voice") -> MakeSession:
+    """Opens the relay's sessions for a server; ``trigger`` is what a cascade answers to."""
 
     async def make(mode: Mode, settings: Settings) -> Session:
         try:
@@ -29,14 +30,16 @@ def sessions_of(relay: Relay) -> MakeSession:
     return make
 
 
-async def serve_relay(relay: Relay, options: Options, say: Callable[[str], None]) -> None:
+async def serve_relay(
+    relay: Relay, options: Options, say: Callable[[str], None], trigger: Literal["voice", "model"] = "voice"
+) -> None:
     """Serves until the process is told to end; sessions under way are closed cleanly."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
     warm(relay)
-    async with await serve(sessions_of(relay), options) as server:
+    async with await serve(sessions_of(relay, trigger), options) as server:
         say(server.url)
         await over.wait()
     await relay.parts.answerer.aclose()

@@ -108,9 +108,11 @@ def relayed(report: dict[str, Any], stage: Stage) -> None:
     assert "fast" in report["sources"]
     assert report["audio"] >= LEAST_AUDIO
     assert report["metadata"]["mode"] == "relay"
-    pushed = report["pushed"]
-    assert pushed["text"] == session.text(pushed["item"])
-    assert pushed["text"].endswith(AGAIN)
+    for pushed in report["pushed"]:
+        assert pushed["text"] == session.text(pushed["item"])
+        assert pushed["text"].endswith(AGAIN)
+    said = [item.speaker for item in session.session.items[len(report["brought"]) :]]
+    assert said == ["user", "assistant"] * 3, "a written turn, and two that were pushed"
 
 
 def test_agents_for_javascript(shared: Relay, user: Path) -> None:

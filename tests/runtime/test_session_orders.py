@@ -55,6 +55,23 @@ def test_a_request_answers_all_the_audio_that_was_sent_before_it() -> None:
     assert said.seconds == pytest.approx(1.76, abs=0.2)
 
 
+def test_each_push_to_talk_is_a_turn_though_no_silence_tells_it_from_the_last() -> None:
+    async def scenario(session: Session) -> None:
+        session.configure(Settings(respond=False, interrupt=False))
+        for _ in range(2):
+            session.hear(speech(1.6))
+            session.request()
+            await asyncio.sleep(9)
+        session.hear(silence(1.6))
+        session.request()
+        await asyncio.sleep(9)
+
+    found = told(scenario)
+    assert [one.item for one in of(UserEnded, found)] == ["item_x_0000", "item_x_0002"]
+    assert [one.item for one in of(UserSaid, found)] == ["item_x_0000", "item_x_0002"]
+    assert [one.item for one in of(Ended, found)] == ["item_x_0001", "item_x_0003", "item_x_0004"]
+
+
 def test_a_request_that_is_cancelled_before_its_turn_never_begins() -> None:
     async def scenario(session: Session) -> None:
         session.hear(speech(1.6))
@@ -94,8 +111,8 @@ class Babble:
 
 def test_a_transcript_that_is_no_line_of_text_does_not_end_the_conversation() -> None:
     async def scenario(session: Session) -> None:
+        session.configure(Settings(respond=False, interrupt=False))
         for _ in range(2):
-            session.hear(silence(0.48))
             session.hear(speech(1.6))
             session.request()
             await asyncio.sleep(9)

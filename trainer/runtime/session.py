@@ -8,19 +8,17 @@ hear(pcm) ─► ticks ─► engine ─► listener ─► relay.next ─► ac
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from datagen.core.types import Turn
-from datagen.core.units import FRAME_SAMPLES, SAMPLES_PER_MS
+from datagen.core.units import FRAME_SAMPLES
 from trainer.runtime import events, relay
 from trainer.runtime.events import Event, Kind, Mode, Told, Trace
 from trainer.runtime.following import Follow, Following
+from trainer.runtime.items import Item, turns
 from trainer.runtime.listening import Endpointer, Listener, Tick
 from trainer.runtime.metrics import Marks
 from trainer.runtime.parts import Parts
@@ -30,26 +28,6 @@ from trainer.runtime.user import User, one_line
 from trainer.runtime.working import Working
 
 Pcm = npt.NDArray[np.int16]
-
-
-@dataclass
-class Item:
-    """Something that was said."""
-
-    id: str
-    speaker: Any
-    text: str
-    response: Response | None = field(default=None, repr=False)
-    heard_ms: float = math.inf
-    """What the client says it has heard of it at most."""
-    cut_ms: float = math.inf
-    """The client heard no more of the response's audio."""
-
-    def heard(self) -> str:
-        """The words of its response that were heard."""
-        assert self.response is not None
-        heard_ms = min(self.cut_ms, self.response.heard_ms)
-        return self.response.buffer.heard(round(heard_ms * SAMPLES_PER_MS))
 
 
 class Session:
@@ -163,12 +141,12 @@ class Session:
 
     def history(self) -> list[Turn]:
         """What has been said so far, the assistant's words as they were heard."""
-        return _turns(self.items)
+        return turns(self.items)
 
     def past(self) -> list[Turn]:
         """The history before the turn that is answered now."""
         current = {self.user.last_item, self._response.item if self._response else None}
-        return _turns(item for item in self.items if item.id not in current)
+        return turns(item for item in self.items if item.id not in current)
 
     def said(self, item: str, text: str) -> None:
         """What the recogniser made of a turn of the user."""
@@ -253,6 +231,8 @@ class Session:
             if heard is None:
                 wanted, self._requested = self._requested, False
                 if wanted:
+                    if not self.settings.respond and self.user.unnoticed:
+                        self._user_begins()
                     self.happen(events.Requested())
                 continue
             try:
@@ -271,8 +251,7 @@ class Session:
         tick = Tick(self.user.ticks - 1, samples, seen, response.kind if response else None)
         fired = self._allowed(self._listener.decide(tick))
         if self.user.voiced(voiced, silent=response is None or not response.audible, yielded=fired == "stp"):
-            self.user.item = self.add_item("user", "").id
-            self.told.put_nowait(events.UserBegan(self.user.item, self.now))
+            self._user_begins()
         if fired is not None:
             probability = {"bos": seen.bos, "boc": seen.boc, "stp": seen.stp}[fired]
             self.trace("fired", None, token=fired.upper(), probability=round(probability, 4))
@@ -287,12 +266,11 @@ class Session:
             lateness_ms=round(late, 3),
         )
 
+    def _user_begins(self) -> None:
+        self.user.item = self.add_item("user", "").id
+        self.told.put_nowait(events.UserBegan(self.user.item, self.now))
+
     def _allowed(self, fired: events.Fired | None) -> events.Fired | None:
         """What the client has switched off does not fire."""
         off = (fired == "bos" and not self.settings.respond) or (fired == "stp" and not self.settings.interrupt)
         return None if off else fired
-
-
-def _turns(items: Iterable[Item]) -> list[Turn]:
-    lines = [(item.speaker, one_line(item.text)) for item in items]
-    return [Turn(speaker=speaker, text=line) for speaker, line in lines if any(map(str.isalnum, line))]

@@ -13,6 +13,8 @@ from datagen.core.types import CONTROL, MAX_TURN_CHARACTERS
 
 KEPT_TICKS = 375
 """A minute of audio is kept for the recogniser."""
+AUDIBLE = 32_768 * 10 ** (-50 / 20)
+"""A tick that is quieter holds no speech: the least level of the end-pointing kind energy."""
 _BEFORE = 4
 """Ticks before the onset is noticed that may belong to it."""
 
@@ -56,13 +58,27 @@ class User:
         self.last_item, self.item, self.typed_item, self._speaking = ended or self.typed_item, None, None, False
         return ended
 
+    @property
+    def unnoticed(self) -> bool:
+        """Whether there is sound since the last turn that is none yet: pushed to talk, voices have no silence before
+        and after them that would set them off."""
+        return self.item is None and not self.typed and max(map(_rms, self._chunks()), default=0.0) >= AUDIBLE
+
     def take(self) -> tuple[int, Pcm]:
         """First tick and samples of the turn that has just ended, without the silence around it."""
-        first = max(self._from, self.ticks - len(self._pcm))
-        chunks = list(self._pcm)[len(self._pcm) - (self.ticks - first) :]
-        start, end = spoken([float(np.sqrt(np.mean(chunk.astype(np.float64) ** 2))) for chunk in chunks])
-        self._from = self.ticks
+        chunks = self._chunks()
+        start, end = spoken([_rms(chunk) for chunk in chunks])
+        first, self._from = self.ticks - len(chunks), self.ticks
         return first + start, np.concatenate(chunks[start:end]) if start < end else np.zeros(0, np.int16)
+
+    def _chunks(self) -> list[Pcm]:
+        """The ticks since the last turn, as far as they are kept."""
+        first = max(self._from, self.ticks - len(self._pcm))
+        return list(self._pcm)[len(self._pcm) - (self.ticks - first) :]
+
+
+def _rms(chunk: Pcm) -> float:
+    return float(np.sqrt(np.mean(chunk.astype(np.float64) ** 2)))
 
 
 def spoken(rms: Sequence[float], drop_db: float = 26.0) -> tuple[int, int]:

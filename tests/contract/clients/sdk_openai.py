@@ -98,7 +98,10 @@ async def _written(client: Any, brought: list[str]) -> dict[str, Any]:
         await _write(connection, "Hello there.")
         await connection.response.create()
         done = (await log.first("response.done")).response
-        pushed = await _push_to_talk(connection, log)
+        place = len(log)
+        await connection.session.update(session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+        await log.first("session.updated", place)
+        pushed = [await _push_to_talk(connection, log) for _ in range(2)]
         reading.cancel()
     deltas = log.all("response.output_audio_transcript.delta")
     sources = [event.source for event in deltas if event.response_id == done.id]
@@ -117,10 +120,8 @@ async def _written(client: Any, brought: list[str]) -> dict[str, Any]:
 
 
 async def _push_to_talk(connection: Any, log: Log) -> dict[str, Any]:
-    """No turn detection: the user's turn is what the client commits."""
+    """No turn detection: the user's turn is what the client commits, sent at once."""
     place = len(log)
-    await connection.session.update(session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
-    await log.first("session.updated", place)
     pcm = sentence("barge")
     for start in range(0, len(pcm), RATE):
         await connection.input_audio_buffer.append(audio=base64.b64encode(pcm[start : start + RATE]).decode())
