@@ -19,6 +19,7 @@ Speaking = Annotated[str | None, typer.Option(metavar="KIND", help=f"The synthes
 Endpointing = Annotated[str | None, typer.Option(metavar="KIND", help=f"Ends a turn in a cascade. {KIND}")]
 Words = Annotated[int | None, typer.Option(min=1, help="Of a prefix; default the bundle's.")]
 Weights = Annotated[Literal["float32", "bfloat16", "float16", "int8"], typer.Option(help="How the fast path computes.")]
+Ungated = Annotated[bool, typer.Option("--ungated", help="Commit every draft, without asking the verifier.")]
 Trigger = Annotated[
     Literal["voice", "model"], typer.Option(help="What a cascade answers to: a silence, or the model's [BOS].")
 ]
@@ -72,6 +73,7 @@ def replay(
     speaking: Speaking = None,
     endpointing: Endpointing = None,
     words: Words = None,
+    ungated: Ungated = False,
     weights: Weights = "float32",
     threads: Threads = 1,
     device: Device = "cpu",
@@ -95,7 +97,14 @@ def replay(
     kinds = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
 
     def opened(jumping: bool) -> Relay:
-        more: Any = {"words": words, "weights": weights, "threads": threads, "sessions": at_once, "inline": jumping}
+        more: Any = {
+            "words": words,
+            "gated": not ungated,
+            "weights": weights,
+            "threads": threads,
+            "sessions": at_once,
+            "inline": jumping,
+        }
         return Relay.from_pretrained(bundle, device=device, **more, **kinds)
 
     found = run(opened, options, out, lambda line: typer.echo(line, err=True))
@@ -124,6 +133,7 @@ def serve(
     speaking: Speaking = None,
     endpointing: Endpointing = None,
     words: Words = None,
+    ungated: Ungated = False,
     weights: Weights = "float32",
     threads: Threads = 1,
     device: Device = "cpu",
@@ -146,7 +156,7 @@ def serve(
         origins=tuple(origin or ()),
     )
     kinds = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
-    more: Any = {"words": words, "weights": weights, "threads": threads, "sessions": sessions}
+    more: Any = {"words": words, "gated": not ungated, "weights": weights, "threads": threads, "sessions": sessions}
     relay = Relay.from_pretrained(bundle, device=device, **more, **kinds)
     try:
         asyncio.run(serve_relay(relay, options, _listening, trigger))

@@ -67,6 +67,12 @@ def test_without_a_verifier_every_draft_falls_back() -> None:
     assert turn.record["onset_ms"] == pytest.approx(420 + 4 * 20, abs=1)
 
 
+def test_ungated_every_draft_is_committed() -> None:
+    (turn,) = talk(commit=None, gated=False).responses
+    assert turn.record["committed"] is True
+    assert turn.heard == f"Sure, I can help you {REPLY}"
+
+
 def test_a_slow_path_that_is_too_late_is_an_underrun_and_no_word_is_lost() -> None:
     (turn,) = talk(first_ms=4_000).responses
     assert turn.heard.endswith(REPLY)

@@ -61,6 +61,8 @@ class Parts:
     """Of a prefix."""
     threshold: float | None
     """The verifier's; None without one."""
+    gated: bool = True
+    """False: every draft is committed, as in the rows without a verifier of the paper's table 5."""
     voices: Mapping[str, Voice] = field(default_factory=dict)
     """By name: those that a client may ask for."""
     inline: bool = False

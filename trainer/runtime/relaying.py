@@ -48,6 +48,8 @@ class Wishes:
     """The synthesizer."""
     endpointing: Mapping[str, Any] | None = None
     """Who ends a turn in mode cascade."""
+    gated: bool = True
+    """False: every draft is committed, whatever the verifier would say."""
     voices: Mapping[str, Voice] = field(default_factory=dict)
     """By name, those that a client may ask for beside the bundle's."""
     words: int | None = None
@@ -177,6 +179,7 @@ def _parts(bundle: Bundle, wishes: Wishes, kinds: Mapping[str, dict[str, Any]]) 
         language=said.language,
         words=wishes.words or said.words,
         threshold=bundle.verifier.threshold if bundle.verifier else None,
+        gated=wishes.gated,
         voices=wishes.voices,
         inline=wishes.inline,
     )

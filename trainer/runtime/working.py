@@ -138,12 +138,9 @@ class Working:
 
     async def _judge(self, response: Response) -> None:
         session = self._session
-        try:
-            decision = await session.parts.engine.judge(response.draft)
-            commit, probability = decision.commit, decision.probability
-        except (ValueError, RuntimeError) as error:
-            session.trace("verdict", response.turn, commit=False, error=str(error))
-            commit, probability = False, 0.0
+        commit, probability = True, 1.0
+        if session.parts.gated:
+            commit, probability = await self._decided(response)
         response.marks.judged = session.now
         response.commit, response.probability = commit, probability
         session.trace(
@@ -154,6 +151,15 @@ class Working:
             threshold=session.parts.threshold,
         )
         session.happen(Judged(response.turn, commit, probability))
+
+    async def _decided(self, response: Response) -> tuple[bool, float]:
+        """The verifier's decision and probability; one that breaks lets nothing through."""
+        try:
+            decision = await self._session.parts.engine.judge(response.draft)
+        except (ValueError, RuntimeError) as error:
+            self._session.trace("verdict", response.turn, commit=False, error=str(error))
+            return False, 0.0
+        return decision.commit, decision.probability
 
     # ---- the slow path -----------------------------------------------------------------------------------------
 
