@@ -12,10 +12,11 @@ folds  ?= 3
 eval   ?= $(out)
 bundle ?= $(run)/bundle
 jobs   ?= 2
+CLIENTS_ENV ?= .clients
 cores  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset plan check estimate report publish train export serve publish-model test unit lint fmt bench golden clean
+.PHONY: help dataset plan check estimate report publish train export serve publish-model clients test unit lint fmt bench golden clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +88,17 @@ test: $(BIN)/.dev ## All tests (jobs=N processes, each with a torch of its own)
 
 unit: $(BIN)/.dev ## The quick tests: no clusters, no trainings, fewer examples
 	$(BIN)/python -m pytest -n $(cores) --dist worksteal -m "not slow"
+
+clients: $(CLIENTS_ENV)/.installed ## The stock clients of the Realtime protocol that the server is tested with (needs npm)
+
+$(CLIENTS_ENV)/.installed: tests/contract/clients/requirements.txt tests/contract/clients/package.json
+	@command -v npm >/dev/null || { echo 'error: npm is missing; install Node.js 20 or newer' >&2; exit 2; }
+	$(PYTHON) -m venv $(CLIENTS_ENV)/py
+	$(CLIENTS_ENV)/py/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	mkdir -p $(CLIENTS_ENV)/node
+	cp tests/contract/clients/package.json $(CLIENTS_ENV)/node/
+	npm install --prefix $(CLIENTS_ENV)/node --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
 
 lint: $(BIN)/.dev ## Style, types, and the rules of who may import whom
 	$(BIN)/ruff check .
