@@ -91,7 +91,8 @@ class Response:
         """Nothing more is done for it."""
         for task in self.tasks - {asyncio.current_task()}:
             task.cancel()
-        self.pieces = []
+        # The history keeps its words; an hour's audio and drafts are not needed for that.
+        self.pieces, self.draft, self.utterance = [], None, None
 
     def record(self, mode: str, outcome: Outcome, reason: str = "") -> Record:
         """What it took (``trainer.runtime.metrics``)."""
