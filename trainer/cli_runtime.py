@@ -79,9 +79,7 @@ def replay(
     device: Device = "cpu",
 ) -> None:
     """Play recorded users to the runtime: event logs, what was said, latencies, margins, turn-taking."""
-    from trainer.replay.command import Options, table
-    from trainer.replay.command import replay as run
-    from trainer.runtime.relaying import Relay
+    from trainer.replay.command import Options
 
     options = Options(
         source=source,
@@ -94,18 +92,18 @@ def replay(
         speed=speed,
         at_once=at_once,
     )
-    kinds = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
+    wishes = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
+    wishes |= {"words": words, "gated": not ungated, "weights": weights, "threads": threads, "sessions": at_once}
+    _replay(bundle, options, out, {"device": device, **wishes})
+
+
+def _replay(bundle: str, options: Any, out: Path | None, wishes: dict[str, Any]) -> None:
+    from trainer.replay.command import replay as run
+    from trainer.replay.command import table
+    from trainer.runtime.relaying import Relay
 
     def opened(jumping: bool) -> Relay:
-        more: Any = {
-            "words": words,
-            "gated": not ungated,
-            "weights": weights,
-            "threads": threads,
-            "sessions": at_once,
-            "inline": jumping,
-        }
-        return Relay.from_pretrained(bundle, device=device, **more, **kinds)
+        return Relay.from_pretrained(bundle, inline=jumping, **wishes)
 
     found = run(opened, options, out, lambda line: typer.echo(line, err=True))
     typer.echo("\n".join(table(found)))
