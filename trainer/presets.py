@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from datagen.core.types import Strict
 from trainer.model._llm import LlmConfig, PretrainedLlm, RandomLlm
@@ -13,7 +13,7 @@ from trainer.model.encoder import EncoderConfig
 from trainer.model.tower import TowerConfig
 from trainer.targets import ClassWeights, Rules
 
-Freezing = Literal["nothing", "llm", "released", "released and llm"]
+Freezing = Literal["nothing", "llm", "tower", "released", "released and llm"]
 """What stays as it is. ``released``: as in the published checkpoint, the front end, the embedding, blocks of the lower
 half and the final norm (MODEL-SPEC D3); the paper's text trains everything in stage 2."""
 
@@ -36,10 +36,16 @@ class Schedule(Strict):
     letters: float = Field(default=0.0, ge=0)
     """Weight of the auxiliary loss: the letter that each encoder frame hears. Random encoders need it; trained ones do
     not."""
+    words: float = Field(default=0.0, ge=0)
+    """Weight of the auxiliary loss: the words that each speech vector hears end, see ``trainer.stages.wording``."""
+    notes: float = Field(default=0.0, ge=0)
+    """Weight of the same words in the language model's hidden states: it is to remember what it has heard."""
     transcribe: float = Field(default=0.0, ge=0)
     """Weight of the transcription by the language model: all of stage 1, and in stage 2 what keeps it."""
     excerpts: bool = False
     """Learn from the user's parts alone: for stage 1, see ``trainer.data.excerpts``."""
+    remembered: int = Field(default=0, ge=0)
+    """The tower stays as it is: its speech vectors are kept in so many variants, see ``trainer.stages.hearing``."""
     deafened: float = Field(default=0.0, ge=0, le=1)
     """Share of the assistant's turns that are learned without hearing the user: drafts are made so."""
     stretch: float = Field(default=0.0, ge=0, le=0.3)
@@ -47,6 +53,12 @@ class Schedule(Strict):
     hidden_bins: int = Field(default=0, ge=0, le=40)
     """Neighbouring mel bins that are hidden at most."""
     save_steps: int = Field(default=500, ge=1)
+
+    @model_validator(mode="after")
+    def _remembers(self) -> Schedule:
+        if self.remembered and (self.freeze != "tower" or self.letters or self.excerpts):
+            raise ValueError("remembered speech needs freeze: tower, letters: 0 and excerpts: false")
+        return self
 
 
 class Preset(Strict):
@@ -71,41 +83,50 @@ class Preset(Strict):
 EMBEDDED = Preset(
     name="embedded",
     tower=TowerConfig(
-        encoder=EncoderConfig(width=144, blocks=6, heads=4, ffn=576, dropout=0.0, channels=32), inner=288, out=256
+        encoder=EncoderConfig(
+            width=144, blocks=6, heads=4, ffn=576, order="rotary", scaled=False, dropout=0.0, channels=32
+        ),
+        inner=288,
+        out=256,
     ),
     llm=RandomLlm(hidden=256, layers=5, heads=4, kv_heads=2, ffn=768),
-    vocabulary=2048,
+    vocabulary=4096,
     rules=Rules(interrupted="written"),
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(
-        steps=450,
+        steps=1200,
         batch_seconds=120,
-        lr=3e-3,
-        warmup_steps=40,
+        lr=4e-3,
+        warmup_steps=30,
         decay="cosine",
         optimiser="muon",
         letters=1.0,
-        transcribe=1.0,
+        words=1.0,
         excerpts=True,
-        stretch=0.15,
-        hidden_bins=8,
+        stretch=0.1,
+        hidden_bins=4,
     ),
     duplex=Schedule(
-        steps=1000,
-        batch_seconds=100,
+        steps=900,
+        batch_seconds=200,
         lr=2.5e-3,
         warmup_steps=40,
         decay="cosine",
+        freeze="tower",
+        remembered=2,
         optimiser="muon",
-        letters=0.5,
-        transcribe=0.3,
+        notes=0.5,
         deafened=0.4,
-        stretch=0.15,
-        hidden_bins=8,
+        stretch=0.1,
+        hidden_bins=4,
     ),
 )
-"""6.7 million parameters, from random weights."""
+"""7.2 million parameters, from random weights, 28 minutes on two busy CPU cores (12.6 hours of conversation). Stage 1
+teaches the tower alone, by frames and ticks whose labels are known: a step takes half as long as with transcription by
+the language model, and 1,200 of them bring the words that the ticks hear from 60 % right (350 steps) to 79 %. Stage 2
+teaches the language model on speech vectors that were encoded once: it goes over the data four times in the time of
+two."""
 
 SMALL = Preset(
     name="small",

@@ -51,9 +51,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @torch.inference_mode()
-def alone(samples: Sequence[npt.NDArray[np.float32]], tokens: Sequence[int]) -> tuple[list[Step], list[Seen]]:
+def alone(
+    samples: Sequence[npt.NDArray[np.float32]], tokens: Sequence[int], fast: FastPath | None = None
+) -> tuple[list[Step], list[Seen]]:
     """What the model gives tick by tick, one conversation on its own."""
-    fast, state = talker(), LMState()
+    fast, state = fast or talker(), LMState()
     heard, steps = fast.tower.start(), []
     for tick_N, token in zip(samples, tokens, strict=True):
         speech_BD, heard = fast.tower.step(torch.from_numpy(tick_N)[None], heard)

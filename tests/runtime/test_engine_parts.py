@@ -15,8 +15,9 @@ from trainer.firing import Seen
 from trainer.losses import transcription
 from trainer.model.duplex import Duplex
 from trainer.model.fastpath import FastPath
+from trainer.model.layers import Order
 from trainer.model.state import LMState, Strip, cache_of, state_of
-from trainer.model.tower import Tower
+from trainer.model.tower import Tower, build
 from trainer.runtime.engine import Drafting, Engine
 from trainer.runtime.engine.hearing import KEPT_TICKS, Heard
 from trainer.runtime.engine.model import TOLERANCE, Model, Weights
@@ -138,8 +139,11 @@ def test_a_fork_holds_what_its_parent_holds_and_leaves_it_alone() -> None:
 
 
 @torch.inference_mode()
-def test_towers_at_different_places_step_together() -> None:
-    tower = talker().tower
+@pytest.mark.parametrize("order", ["absolute", "rotary"])
+def test_towers_at_different_places_step_together(order: Order) -> None:
+    config = talker().tower.config
+    encoder = config.encoder.model_copy(update={"order": order})
+    tower = build(config.model_copy(update={"encoder": encoder}), seed=4)
     towers = Towers(tower.for_streaming())
     begins, ticks = (0, 2, 7), 12
     states, own = [towers.start() for _ in begins], [tower.start() for _ in begins]

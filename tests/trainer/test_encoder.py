@@ -86,6 +86,8 @@ def dense(attention: Attention, x_BED: Tensor, position_ED: Tensor) -> Tensor:
     """The formula as it is published: every query against every key, and a mask."""
     heads, (chunk, left), frames = attention.heads, (attention.window.chunk, attention.window.left), x_BED.shape[1]
 
+    assert attention.pos is not None
+
     def split(x: Tensor) -> Tensor:
         return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
@@ -168,6 +170,34 @@ def test_a_stream_beyond_200_seconds() -> None:
     here = streamed(encoder, inputs, began)
     assert furthest(here, whole(encoder, inputs, first=4_920)) < 1e-4
     assert furthest(here, whole(encoder, inputs)) > 1e-2, "positions matter"
+
+
+def rotary() -> Encoder:
+    torch.manual_seed(0)
+    return stirred(Encoder(ENCODER.model_copy(update={"order": "rotary", "scaled": False})).eval())
+
+
+def test_a_rotary_stream_sees_what_the_whole_sees_and_only_how_far_apart_frames_are() -> None:
+    encoder, inputs = rotary(), feats(20 * 16, batch=2)
+    straight = whole(encoder, inputs)
+    assert furthest(streamed(encoder, inputs), straight) < 1e-4
+    began = replace(encoder.start(2), frames=90_000)
+    assert furthest(streamed(encoder, inputs, began), straight) < 1e-4
+    names = {name for name, _ in encoder.named_parameters()}
+    assert not any(name.endswith("attention.pos.weight") for name in names)
+
+
+def test_rotary_frames_know_their_order() -> None:
+    """Two frames of the past change places: without an order no later frame could tell."""
+    attention = Attention(16, 2, Window(4, 3), "rotary")
+    for value in attention.parameters():
+        nn.init.normal_(value, std=0.3, generator=torch.Generator().manual_seed(value.numel()))
+    x_BED = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(1))
+    swapped = x_BED.clone()
+    swapped[:, [1, 2]] = x_BED[:, [2, 1]]
+    place = positions(0, 16, 8, x_BED, 1_000)
+    with torch.no_grad():
+        assert furthest(attention(x_BED, place)[:, 12:], attention(swapped, place)[:, 12:]) > 1e-2
 
 
 def test_long_recordings_go_through_the_front_end_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainer.tiny_lm import TOKENS, WIDTH, built, numbers, reference, speech, tensors, tiny
-from trainer.losses import IGNORED, WeightedMean, duplex_loss, transcription, transcription_loss
+from trainer.losses import IGNORED, WeightedMean, duplex_loss, transcription, transcription_loss, transcriptions
 from trainer.model.duplex import previous_tokens
 from trainer.targets import ClassWeights, Transcript, class_weights
 
@@ -105,6 +105,18 @@ def test_a_user_segment_is_speech_special_embedding_and_tokens():
     assert torch.equal(batch.input_SLD[1, 2], duplex.adapter_special_embedding)
     assert torch.equal(batch.input_SLD[1, 3:6], duplex.embedding(torch.tensor([51, 9, 0])))
     assert not batch.input_SLD[1, 6:].any()
+
+
+def test_batches_of_similar_length_teach_the_same():
+    duplex, (speech_BKD, _) = tiny(), speech(3, 10)
+    with torch.no_grad():
+        whole = transcription(duplex, speech_BKD, segments())
+        apart = transcriptions(duplex, speech_BKD, segments(), fill=0.9)
+        assert whole is not None
+        assert len(apart) > 1
+        found = [transcription_loss(duplex.logits(duplex.run(one.input_SLD)), one.label_SL) for one in [whole, *apart]]
+    torch.testing.assert_close(sum(one.total for one in found[1:]), found[0].total)
+    assert sum(int(one.weight) for one in found[1:]) == int(found[0].weight)
 
 
 def test_long_transcripts_are_cut():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainer.stages.optimizer import Both, optimizer
+from trainer.stages.optimizer import Both, Muon, optimizer
 
 
 class Small(nn.Module):
@@ -61,6 +61,20 @@ def test_muon_takes_the_matrices_between_hidden_states_alone() -> None:
     assert isinstance(made, Both)
     hidden = {id(p) for group in made.parts[0].param_groups for p in group["params"]}
     assert hidden == {id(net.hidden.weight), id(net.narrow.weight)}
+
+
+def test_updates_are_orthogonal_and_as_long_as_adamws() -> None:
+    draw = torch.Generator().manual_seed(1)
+    tall, wide, kernel = (nn.Parameter(torch.zeros(shape)) for shape in ((96, 64), (64, 96), (64, 32, 3)))
+    for weight in (tall, wide, kernel):
+        weight.grad = torch.randn(weight.shape, generator=draw)
+    Muon([tall, wide, kernel], lr=1.0).step()
+    for weight in (tall, wide, kernel):
+        update = weight.detach().flatten(1)
+        values = torch.linalg.svdvals(update) / (0.2 * 96**0.5)
+        assert values.min() > 0.5
+        assert values.max() < 1.4
+        assert update.square().mean().sqrt().item() == pytest.approx(0.2, rel=0.2)
 
 
 def test_biases_and_norms_do_not_decay() -> None:

@@ -201,7 +201,11 @@ def padded(arrays: Sequence[npt.NDArray[Any]], value: float) -> torch.Tensor:
 
 
 def make_loader(
-    dataset: Conversations, order: Order, pads: Mapping[str, float] | None = None, workers: int = 0, pin: bool = False
+    dataset: Dataset[Example],
+    order: Order,
+    pads: Mapping[str, float] | None = None,
+    workers: int = 0,
+    pin: bool = False,
 ) -> Loader:
     """Batches in the order given.
 

@@ -23,12 +23,14 @@ from torch.utils.checkpoint import checkpoint
 
 from datagen.core.types import Strict
 from trainer.model.cmvn import Cmvn
-from trainer.model.layers import Block, Keys, Window, positions
+from trainer.model.layers import Block, Keys, Order, Window, positions
 
 RATE = 4
 """Feature frames per encoder frame."""
 PAST = 3
 """Feature frames before its own four that an encoder frame sees."""
+SLOWEST = 1_000
+"""Rotary positions: the slowest channels turn by a radian in nearly so many frames; a query sees 67 of the past."""
 PIECE = 256
 """Encoder frames that the convolutions make at a time: at 1,024 channels every one takes 0.4 MB on the way."""
 
@@ -44,9 +46,16 @@ class EncoderConfig(Strict):
     """Encoder frames that see each other and are computed together; 4 are a tick."""
     left: int = Field(default=16, ge=1)
     """Chunks before its own that a frame sees, in each block."""
+    order: Order = "absolute"
+    """How frames know their order. ``absolute``, as published: keys have a position and queries have none, so no query
+    can tell the frame before it from the one before that. ``rotary``: scores depend on how far apart two frames are;
+    from random weights it learns a little faster (embedded preset, 100 steps: 35.0 % of frames in place of 32.4)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     channels: int | None = Field(default=None, ge=1)
     """Of the two convolutions; None: the width, as published, where they are half of a small encoder's arithmetic."""
+    scaled: bool = True
+    """The stream begins larger than a norm by the root of the width, as published, and blocks with random weights are
+    small corrections to it for long: without it 100 steps of the embedded preset learn 1.3 times as many words."""
     mel: int = Field(default=80, ge=7)
 
     @model_validator(mode="after")
@@ -107,7 +116,7 @@ class Embed(nn.Module):
         self.linear = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.scale = math.sqrt(config.width)
+        self.scale = math.sqrt(config.width) if config.scaled else 1.0
 
     def forward(self, x_BED: Tensor) -> Tensor:
         """The same shape as what comes in."""
@@ -128,7 +137,7 @@ class Encoder(nn.Module):
         self.embed = Embed(config)
         self.position_dropout = nn.Dropout(config.dropout)
         window = Window(config.chunk, config.left)
-        shape = (config.width, config.heads, config.ffn, window, config.dropout)
+        shape = (config.width, config.heads, config.ffn, window, config.dropout, config.order)
         self.blocks = nn.ModuleList(Block(*shape) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
 
@@ -145,7 +154,7 @@ class Encoder(nn.Module):
         chunk = self.config.chunk_feats
         feats_BTF = functional.pad(feats_BTF, (0, 0, PAST, -feats_BTF.shape[1] % chunk))
         x_BED = self._frames(self.cmvn(feats_BTF))
-        position_ED = self.position_dropout(positions(first, x_BED.shape[1], self.config.width, x_BED))
+        position_ED = self.position_dropout(self.positions(first, x_BED.shape[1], x_BED))
         for block in self.blocks:
             if self.gradient_checkpointing and self.training:
                 x_BED = checkpoint(block, x_BED, position_ED, use_reentrant=False)
@@ -172,7 +181,7 @@ class Encoder(nn.Module):
             raise ValueError(f"a chunk has {self.config.chunk_feats} feature frames, not {feats_BTF.shape[1]}")
         seen_BTF = torch.cat([state.feats_BTF, feats_BTF.float()], dim=1)
         x_BED = self.embed(self.front(self.cmvn(seen_BTF)))
-        position_ED = positions(state.frames, self.config.chunk, self.config.width, x_BED)
+        position_ED = self.positions(state.frames, self.config.chunk, x_BED)
         kept = []
         for block, past in zip(self._blocks(), state.keys, strict=True):
             x_BED, keys = block.step(x_BED, position_ED, past)
@@ -185,6 +194,12 @@ class Encoder(nn.Module):
         last = feats_BTF.shape[1] - PAST
         pieces = [feats_BTF[:, at : at + PIECE * RATE + PAST] for at in range(0, last, PIECE * RATE)]
         return self.embed(torch.cat([self.front(piece_BTF) for piece_BTF in pieces], dim=1))
+
+    def positions(self, first: int, count: int, like: Tensor) -> Tensor:
+        """As wide as the frames; a head's width where its channels are turned."""
+        if self.config.order == "absolute":
+            return positions(first, count, self.config.width, like)
+        return positions(first, count, self.config.width // self.config.heads, like, SLOWEST)
 
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]

@@ -40,7 +40,13 @@ class FastPath(nn.Module):
         self.preset, self.tokenizer = preset, tokenizer
         self.tower, self.duplex = tower, duplex
         self.letters = nn.Linear(preset.tower.encoder.width, len(LETTERS) + 1)
-        """Of the auxiliary loss; not used outside training."""
+        """Of an auxiliary loss; not used outside training."""
+        worded = any(schedule.words or schedule.notes for schedule in (preset.encoder, preset.duplex))
+        width = preset.tower.out
+        self.heard_norm = nn.LayerNorm(width) if worded else None
+        self.heard, self.noted = (nn.Linear(width, width) if worded else None for _ in range(2))
+        """Of auxiliary losses: from speech vectors, and from the language model's hidden states, to where its head
+        reads the user's words."""
 
     @property
     def tokens(self) -> ControlTokens:
@@ -62,6 +68,10 @@ class FastPath(nn.Module):
         draw = torch.Generator().manual_seed(seed)
         nn.init.trunc_normal_(made.letters.weight, std=preset.tower.encoder.width**-0.5, generator=draw)
         nn.init.zeros_(made.letters.bias)
+        for layer in (made.heard, made.noted):
+            if layer is not None:
+                nn.init.trunc_normal_(layer.weight, std=preset.tower.out**-0.5, generator=draw)
+                nn.init.zeros_(layer.bias)
         return made
 
     def encode(self, text: str) -> list[int]:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Order = Literal["absolute", "rotary"]
+"""How an attention knows the order of frames, see ``EncoderConfig.order``."""
 
 
 class Keys(NamedTuple):
@@ -49,26 +52,35 @@ class Window:
         return torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(hidden, -math.inf)
 
 
-def positions(first: int, count: int, width: int, like: Tensor) -> Tensor:
+def positions(first: int, count: int, width: int, like: Tensor, slowest: float = 10_000) -> Tensor:
     """Sines (even channels) and cosines (odd) of frames ``first`` to ``first + count`` (count x D), of any length.
 
-    Angles in float64: in float32 the fastest would be off by 0.001 after ten minutes.
+    Angles in float64: in float32 the fastest would be off by 0.001 after ten minutes. The fastest turns by a radian a
+    frame, the others up to nearly ``slowest`` times as slowly.
     """
     frame = torch.arange(first, first + count, dtype=torch.float64, device=like.device)[:, None]
     channel = torch.arange(0, width, 2, dtype=torch.float64, device=like.device)
-    angle = frame * torch.exp(channel * (-math.log(10_000) / width))
+    angle = frame * torch.exp(channel * (-math.log(slowest) / width))
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).to(like.dtype)
+
+
+def turned(x_BHEC: Tensor, position_EC: Tensor) -> Tensor:
+    """Pairs of channels turned by the angles of their frame (rotary positions, Su et al. 2021)."""
+    sine, cosine = position_EC[..., 0::2], position_EC[..., 1::2]
+    one, two = x_BHEC.chunk(2, dim=-1)
+    return torch.cat([one * cosine - two * sine, one * sine + two * cosine], dim=-1)
 
 
 class Attention(nn.Module):
     """Multi-head attention of the window above."""
 
-    def __init__(self, width: int, heads: int, window: Window) -> None:
+    def __init__(self, width: int, heads: int, window: Window, order: Order = "absolute") -> None:
         super().__init__()
         self.heads = heads
         self.window = window
+        self.order: Order = order
         self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.pos = nn.Linear(width, width, bias=False)
+        self.pos = nn.Linear(width, width, bias=False) if order == "absolute" else None
         self.content_bias = nn.Parameter(torch.zeros(heads, width // heads))
         """u of the formula."""
         self.position_bias = nn.Parameter(torch.zeros(heads, width // heads))
@@ -107,8 +119,11 @@ class Attention(nn.Module):
     def _project(self, x_BED: Tensor, position_ED: Tensor) -> tuple[Tensor, Keys]:
         """Queries, scaled by the root of their size, and keys."""
         query, key, value = (self._split(part) for part in self._qkv(x_BED))
-        place = self._split(self.pos(position_ED)[None])
         scale = query.shape[-1] ** -0.5
+        if self.pos is None:
+            query, key = turned(query, position_ED), turned(key, position_ED)
+            return query * scale, Keys(key, key.new_zeros(key.shape[:-1]), value)
+        place = self._split(self.pos(position_ED)[None])
         content, place_bias = (bias[:, None] for bias in (self.content_bias, self.position_bias))
         bias = ((key * content).sum(-1) + (place * place_bias).sum(-1)) * scale
         return query * scale, Keys(key + place, bias, value)
@@ -141,10 +156,12 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward, each after a norm and beside the stream."""
 
-    def __init__(self, width: int, heads: int, ffn: int, window: Window, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, ffn: int, window: Window, dropout: float, order: Order = "absolute"
+    ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads, window)
+        self.attention = Attention(width, heads, window, order)
         self.feed_forward = FeedForward(width, ffn, dropout)
         self.dropout = nn.Dropout(dropout)
 

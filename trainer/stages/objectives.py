@@ -17,13 +17,17 @@ from torch.nn import functional
 from datagen.core.rng import stream
 from trainer.data.loader import Batch
 from trainer.data.rows import Row
-from trainer.losses import IGNORED, duplex_loss, transcription, transcription_loss
+from trainer.losses import IGNORED, duplex_loss, transcription_loss, transcriptions
 from trainer.model.duplex import previous_tokens
 from trainer.model.fastpath import FastPath
 from trainer.presets import Schedule
 from trainer.stages.spelling import spelt
 from trainer.stages.throats import disguised
+from trainer.stages.wording import worded, worded_loss
 from trainer.targets import Ids, Target, alone, class_weights, items_of, pad_to, target
+
+SPEECH = "speech"
+"""Of a batch's targets: speech vectors that were kept, see ``trainer.stages.hearing``."""
 
 
 class Objective(nn.Module):
@@ -38,22 +42,37 @@ class Objective(nn.Module):
         self.fast_path, self.schedule, self.seed = fast_path, schedule, seed
         self._targets: dict[str, Target] = {}
         self._letters: dict[str, Tensor] = {}
+        self._words: dict[str, Tensor] = {}
         weight_V = torch.from_numpy(class_weights(fast_path.tokens, fast_path.preset.weights))
         self.register_buffer("weight_V", weight_V, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``loss`` to be minimised, and its parts."""
-        path, schedule = self.fast_path, self.schedule
-        frames_BED, lens_B = path.frames(batch.samples_BN, batch.lengths_B, lambda feats: self._disguised(feats, batch))
-        speech_BKD, _ = path.tower.adapter(frames_BED, lens_B)
+        schedule = self.schedule
+        kept_BKD = batch.targets.get(SPEECH)
+        frames_BED, speech_BKD = (kept_BKD, kept_BKD) if kept_BKD is not None else self._heard(batch)
         weighted = {
             "duplex": (self.duplex, lambda: self.conversing(speech_BKD, batch)),
             "transcript": (schedule.transcribe, lambda: self.transcribing(speech_BKD, batch.rows)),
+            "words": (schedule.words, lambda: self.wording(speech_BKD, batch.rows)),
             "letters": (schedule.letters, lambda: self.spelling(frames_BED, batch.rows)),
         }
         parts = {name: part() for name, (weight, part) in weighted.items() if weight}
         loss = torch.stack([weighted[name][0] * value for name, value in parts.items()]).sum()
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+    @torch.no_grad()
+    def listen(self, batch: Batch) -> Tensor:
+        """Speech vectors (B x K x D) to be kept, changed as in training."""
+        device = batch.samples_BN.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.fast_path.preset.bf16):
+            return self._heard(batch)[1].float()
+
+    def _heard(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Encoder frames and speech vectors."""
+        path = self.fast_path
+        frames_BED, lens_B = path.frames(batch.samples_BN, batch.lengths_B, lambda feats: self._disguised(feats, batch))
+        return frames_BED, path.tower.adapter(frames_BED, lens_B)[0]
 
     def conversing(self, speech_BKD: Tensor, batch: Batch) -> Tensor:
         """Of the right token at every tick: the weighted mean of cross-entropies."""
@@ -62,19 +81,34 @@ class Objective(nn.Module):
         token_BK = torch.stack([torch.from_numpy(ids_K.copy()) for ids_K in ids]).to(speech_BKD.device)
         if self.training and self.schedule.deafened:
             speech_BKD = self._deafened(speech_BKD, ids, batch)
-        logits_BKV = self.fast_path.duplex(speech_BKD, previous_tokens(token_BK, tokens)).logits_BKV
+        output = self.fast_path.duplex(speech_BKD, previous_tokens(token_BK, tokens))
         weight_V = self.weight_V
         assert isinstance(weight_V, Tensor)
-        return duplex_loss(logits_BKV, token_BK, weight_V).mean
+        loss = duplex_loss(output.logits_BKV, token_BK, weight_V).mean
+        if self.schedule.notes:
+            assert self.fast_path.noted is not None
+            loss = loss + self.schedule.notes * self._words_loss(self.fast_path.noted(output.hidden_BKD), batch.rows)
+        return loss
 
     def transcribing(self, speech_BKD: Tensor, rows: Sequence[Row]) -> Tensor:
         """Of the language model writing down what the user says: the mean cross-entropy of the tokens."""
         duplex = self.fast_path.duplex
-        found = transcription(duplex, speech_BKD, [self.target(row).transcripts for row in rows])
-        if found is None:
+        found = transcriptions(duplex, speech_BKD, [self.target(row).transcripts for row in rows])
+        if not found:
             return speech_BKD.new_zeros(())
-        logits_SLV = duplex.logits(duplex.run(found.input_SLD))
-        return transcription_loss(logits_SLV, found.label_SL).mean
+        parts = []
+        for one in found:
+            taught_SL = one.label_SL != IGNORED
+            logits_NV = duplex.logits(duplex.run(one.input_SLD)[taught_SL])
+            parts.append(transcription_loss(logits_NV, one.label_SL[taught_SL]))
+        return torch.stack([part.total for part in parts]).sum() / torch.stack([part.weight for part in parts]).sum()
+
+    def wording(self, speech_BKD: Tensor, rows: Sequence[Row]) -> Tensor:
+        """Of the words that each speech vector hears end: the mean cross-entropy of all labels."""
+        path = self.fast_path
+        assert path.heard is not None
+        assert path.heard_norm is not None
+        return self._words_loss(path.heard(path.heard_norm(speech_BKD)), rows)
 
     def spelling(self, frames_BED: Tensor, rows: Sequence[Row]) -> Tensor:
         """Of the letter that each encoder frame hears; frames behind a conversation's end teach nothing."""
@@ -101,6 +135,17 @@ class Objective(nn.Module):
         rngs = (stream(self.seed, row.id, f"deaf-{batch.epoch}") for row in batch.rows)
         deaf = [alone(ids_K, self.fast_path.tokens, rng, share) for ids_K, rng in zip(ids, rngs, strict=True)]
         return speech_BKD.masked_fill(torch.from_numpy(np.stack(deaf)).to(speech_BKD.device)[..., None], 0)
+
+    def _words_loss(self, hidden_BKD: Tensor, rows: Sequence[Row]) -> Tensor:
+        label_BK2 = torch.stack([self._worded(row, hidden_BKD.shape[1]) for row in rows]).to(hidden_BKD.device)
+        return worded_loss(self.fast_path.duplex.logits(hidden_BKD), label_BK2)
+
+    def _worded(self, row: Row, ticks: int) -> Tensor:
+        path = self.fast_path
+        if row.id not in self._words:
+            self._words[row.id] = torch.from_numpy(worded(row, path.encode, path.tokens))
+        label_K2 = self._words[row.id][:ticks]
+        return functional.pad(label_K2, (0, 0, 0, ticks - len(label_K2)), value=IGNORED)
 
     def _spelt(self, row: Row, frames: int) -> Tensor:
         if row.id not in self._letters:

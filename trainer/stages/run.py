@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback, is_tensorboard_available
 from transformers.trainer_utils import get_last_checkpoint
@@ -23,10 +24,11 @@ from trainer.data.augment import Augment, Augmentation
 from trainer.data.batching import Batching, plan_batches
 from trainer.data.excerpts import spans_of
 from trainer.data.index import Index
-from trainer.data.loader import Batch, Conversations, Loader, Order, make_loader
+from trainer.data.loader import Batch, Conversations, Example, Loader, Order, make_loader
 from trainer.failing import Diverged
 from trainer.model.fastpath import FastPath
 from trainer.presets import Freezing
+from trainer.stages.hearing import PADS, forget, remember
 from trainer.stages.objectives import Objective
 from trainer.stages.optimizer import optimizer
 from trainer.stages.progress import Progress
@@ -53,12 +55,19 @@ def train(
     schedule = objective.schedule
     freeze(objective.fast_path, schedule.freeze)
     last = get_last_checkpoint(str(out)) if out.is_dir() else None
+    augment = Augment(augmentation or Augmentation(), seed)
     plan = plan_batches(_lengths(index, schedule.excerpts), Batching(seconds=schedule.batch_seconds), 1)
-    dataset = Conversations(index, Augment(augmentation or Augmentation(), seed), excerpts=schedule.excerpts)
-    loader = make_loader(dataset, Order(plan, seed), {}, workers)
+    if schedule.remembered:
+        objective.train()
+        dataset: Dataset[Example] = remember(objective, index, out, schedule.remembered, augment, workers)
+        workers = 0  # everything is in memory
+    else:
+        dataset = Conversations(index, augment, excerpts=schedule.excerpts)
+    loader = make_loader(dataset, Order(plan, seed), PADS, workers)
     with Progress(out.name) as progress:
         run = _Run(objective, loader, arguments(objective, out, seed), [_Finite(), *_boards(out), progress])
         run.train(resume_from_checkpoint=last)
+    forget(out)
     return {k: v for record in run.state.log_history[-2:] for k, v in record.items()}
 
 
@@ -180,6 +189,8 @@ def freeze(path: FastPath, what: Freezing) -> None:
     path.requires_grad_(True)
     if "llm" in what:
         path.duplex.llm.requires_grad_(False)
+    if "tower" in what:
+        path.tower.requires_grad_(False)
     if "released" in what:
         encoder = path.tower.encoder
         for part in (encoder.front, encoder.embed, encoder.norm, *list(encoder.blocks)[: len(encoder.blocks) // 2]):

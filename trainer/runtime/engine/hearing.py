@@ -1,4 +1,5 @@
-"""What a row has heard lately, and writing it down: stage 1's transcription as a piece of work in small steps.
+"""What a row has heard lately, and writing it down: stage 1's transcription as a piece of work in small steps, for
+models that keep no notes (``noting``).
 
 Shape suffixes: K ticks, D width, Q inputs of a step.
 
@@ -25,7 +26,7 @@ ROOM = KEPT_TICKS + 1 + MAX_TRANSCRIPT
 
 
 class Heard:
-    """The last KEPT_TICKS speech vectors of a row."""
+    """The last KEPT_TICKS speech vectors of a row; of a model that keeps notes, hidden states."""
 
     def __init__(self, like_D: Tensor) -> None:
         self._ring_KD = like_D.new_zeros(KEPT_TICKS, like_D.shape[-1])

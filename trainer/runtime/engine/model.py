@@ -54,6 +54,19 @@ class Model:
         return self._duplex.width
 
     @property
+    def notes(self) -> bool:
+        """Whether the user's words can be read from hidden states."""
+        return self.fast.noted is not None
+
+    def noted(self, hidden_KD: Tensor) -> Tensor:
+        """Logits (K x V) of the user's words that end in some ticks, of the main stream's hidden states there."""
+        assert self.fast.noted is not None
+        layer = self.fast.noted
+        return self.logits(
+            torch.nn.functional.linear(hidden_KD.to(layer.weight), layer.weight, layer.bias).to(self.dtype)
+        )
+
+    @property
     def special_D(self) -> Tensor:
         """What parts speech from text where the model transcribes."""
         return self._duplex.adapter_special_embedding.to(self.dtype)

@@ -21,7 +21,7 @@ from trainer import features
 from trainer.features import FeatureState
 from trainer.model.adapter import AdapterState
 from trainer.model.encoder import PAST, EncoderState
-from trainer.model.layers import Attention, Block, Keys, positions
+from trainer.model.layers import Attention, Block, Keys
 from trainer.model.tower import Tower, TowerState
 
 
@@ -71,8 +71,10 @@ class Towers:
         encoder = self.tower.encoder
         seen_BTF = torch.cat([_cat([state.feats_BTF for state in states]), feats_BTF.float()], dim=1)
         x_BED = encoder.embed(encoder.front(encoder.cmvn(seen_BTF)))
-        shape = encoder.config.chunk, encoder.config.width, x_BED
-        position_BED = torch.stack([positions(state.frames, *shape) for state in states])
+        chunk = encoder.config.chunk
+        position_BED = torch.stack([encoder.positions(state.frames, chunk, x_BED) for state in states])
+        if encoder.config.order == "rotary":
+            position_BED = position_BED[:, None]  # the same for all heads
         kept = []
         for place, block in enumerate(self._blocks):
             past = Keys(*(_cat(list(rows)) for rows in zip(*(state.keys[place] for state in states), strict=True)))

@@ -25,6 +25,7 @@ from trainer.model.tower import TowerState
 from trainer.runtime.engine.drafts import MOST, Draft, Drafting, Opener, scalars
 from trainer.runtime.engine.hearing import ROOM, Heard, Transcription, inputs
 from trainer.runtime.engine.model import Model, Weights
+from trainer.runtime.engine.noting import written
 
 
 class Full(RuntimeError):
@@ -127,6 +128,10 @@ class Work:
             if not len(heard_KD):
                 tell([])
                 return
+            if self.model.notes:
+                logits_KV = self.model.noted(heard_KD).float()
+                tell(written(logits_KV, self.model.tokens.ids, lambda token: self.fast.decode([token])))
+                return
             one.unread_QD = inputs(heard_KD, self.model.special_D, self.model.embed([self.model.tokens.bos])[0])
             self._waiting.append(one)
 
@@ -194,9 +199,10 @@ class Work:
         input_BD = speech_BD + self.model.embed([tick.token for tick in ticks])
         hidden_BQD = self.model.advance(self.rows, at, input_BD[:, None])
         found = seen(self.model.logits(hidden_BQD[:, 0]), self.model.tokens)
-        for tick, speech_D, state, says in zip(ticks, speech_BD, after, found, strict=True):
+        kept_BD = hidden_BQD[:, 0] if self.model.notes else speech_BD
+        for tick, kept_D, state, says in zip(ticks, kept_BD, after, found, strict=True):
             self._towers[tick.row] = state
-            self._heard[tick.row].add(speech_D)
+            self._heard[tick.row].add(kept_D)
             tick.tell(says)
 
     def _some_drafts(self) -> bool:
