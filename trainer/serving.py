@@ -38,7 +38,7 @@ async def serve_relay(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
-    warm(relay)
+    await warm(relay)
     async with await serve(sessions_of(relay, trigger), options) as server:
         say(server.url)
         await over.wait()

@@ -153,6 +153,9 @@ class Broken:
             yield self.words
         raise SlowPathError("the slow path is gone")
 
+    async def warm(self) -> None:
+        """See ``Answerer``."""
+
     async def aclose(self) -> None:
         """See ``Answerer``."""
 

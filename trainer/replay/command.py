@@ -59,7 +59,6 @@ def replay(open_relay: Callable[[bool], Relay], options: Options, out: Path | No
     jumping = options.speed == "fast"
     relay = open_relay(jumping)
     try:
-        warm(relay)
         recordings = run(_all(relay, found, options, say), jumping)
     finally:
         relay.stop()
@@ -83,7 +82,11 @@ async def _all(relay: Relay, found: list[Talk], options: Options, say: Say) -> l
             say(f"{number + 1}/{len(found)} {talk.id}: {len(recording.responses)} responses")
             return recording
 
-    return await asyncio.gather(*(one(number, talk) for number, talk in enumerate(found)))
+    await warm(relay)
+    try:
+        return await asyncio.gather(*(one(number, talk) for number, talk in enumerate(found)))
+    finally:
+        await relay.parts.answerer.aclose()
 
 
 def _session(relay: Relay, talk: Talk, options: Options) -> Any:

@@ -27,6 +27,10 @@ class Answerer(Protocol):
         """Pieces of what follows the prefix."""
         ...
 
+    async def warm(self) -> None:
+        """Does what the first answer would have to wait for."""
+        ...
+
     async def aclose(self) -> None:
         """Gives back connections."""
         ...

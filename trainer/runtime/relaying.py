@@ -7,7 +7,6 @@ session.hear(pcm) ... await session.told.get() ... await session.close()
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -202,9 +201,7 @@ def _voice(said: Defaults, speaks: Mapping[str, Any]) -> Voice:
     raise ValueError(f"speaking kind {speaks.get('kind')!r}: the bundle names no voice; export it with --voice")
 
 
-def warm(relay: Relay) -> float:
-    """Has the first response's costs (caches, threads, the synthesizer's library) paid; returns the seconds."""
-    began = time.perf_counter()
-    utterance = relay.parts.speaker.begin(relay.parts.voice, 0, inline=True)
-    utterance.cancel()
-    return time.perf_counter() - began
+async def warm(relay: Relay) -> None:
+    """Has what the first response would wait for done: the synthesizer's library, the slow path's processes."""
+    relay.parts.speaker.begin(relay.parts.voice, 0, inline=True).cancel()
+    await relay.parts.answerer.warm()

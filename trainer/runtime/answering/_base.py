@@ -38,6 +38,10 @@ class Answerer(Protocol):
         """
         ...
 
+    async def warm(self) -> None:
+        """Does what the first answer would have to wait for."""
+        ...
+
     async def aclose(self) -> None:
         """Gives back connections; the next answer makes new ones."""
         ...

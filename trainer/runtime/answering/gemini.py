@@ -48,6 +48,9 @@ class Gemini:
         system = system_text(self._config.system, instructions)
         return patient(partial(self._once, contents, system), self._config, room_after(prefix), self._config.attempts)
 
+    async def warm(self) -> None:
+        """Nothing: it is ready."""
+
     async def aclose(self) -> None:
         """Closes the running loop's connections."""
         if connection := self._connections.take():

@@ -3,14 +3,20 @@
 Where the words committed and the conversation are the grammar's, it continues from exactly those words. Where the
 transcript leads nowhere in the grammar, it answers the turn of its own that shares most words with it, and where none
 does, it asks the user to say it again. No model, no network; the same conversation gives the same answer.
+
+It thinks in a process of its own: up to 0.7 s of Python would hold up the ticks of every session, because a thread that
+computes passes the interpreter on every few milliseconds alone, and a tick asks for it a hundred times.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
 from itertools import islice
+from multiprocessing import get_context
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,7 +25,7 @@ from datagen import kinds
 from datagen.core.rng import stream
 from datagen.core.types import CONTROL, MAX_TURN_CHARACTERS, Dialogue, Turn
 from datagen.kinds import KindConfig, Need
-from trainer.runtime.answering._base import Pieces, Waiting, patient, room_after
+from trainer.runtime.answering._base import Pieces, SlowPathError, Waiting, patient, room_after
 from trainer.runtime.answering._nearest import Nearest, rest_after
 
 AGAIN = {
@@ -59,13 +65,21 @@ class GrammarAnswers:
 
     def __init__(self, config: Config, source: Any, nearest: Nearest, again: Sequence[str]) -> None:
         self._config, self._source, self._nearest, self._again = config, source, nearest, again
+        self._process: ProcessPoolExecutor | None = None
 
     def answer(self, history: Sequence[Turn], user: str, prefix: str, instructions: str = "") -> Pieces:
         """See ``_base.Answerer``. One word at a time."""
         return patient(partial(self._once, tuple(history), user, prefix), self._config, room_after(prefix))
 
+    async def warm(self) -> None:
+        """Starts the process, which takes two seconds, before anybody waits for it."""
+        await self._apart((), "", "")
+
     async def aclose(self) -> None:
-        """Nothing to give back."""
+        """Ends the process; the next answer starts another."""
+        if self._process is not None:
+            self._process.shutdown(wait=False, cancel_futures=True)
+            self._process = None
 
     def words(self, history: Sequence[Turn], user: str, prefix: str) -> list[str]:
         """All words of the answer that follow the prefix; none where the prefix is a whole answer."""
@@ -81,10 +95,19 @@ class GrammarAnswers:
         return self._again[int(draw)].split()
 
     async def _once(self, history: Sequence[Turn], user: str, prefix: str) -> Pieces:
-        words = await asyncio.to_thread(self.words, history, user, prefix)  # up to 0.2 s for what the grammar lacks
-        for word in words:
+        for word in await self._apart(history, user, prefix):
             yield f"{word} "
             await asyncio.sleep(0)
+
+    async def _apart(self, history: Sequence[Turn], user: str, prefix: str) -> list[str]:
+        if self._process is None:
+            self._process = ProcessPoolExecutor(1, get_context("spawn"))
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._process, _words, self._config, history, user, prefix)
+        except BrokenProcessPool:
+            self._process = None
+            raise SlowPathError("the grammar's process has died", again=True) from None
 
     def _whole(self, recent: Sequence[Turn], heard: str, prefix: str) -> str | None:
         """A whole answer that begins with the prefix: to what was heard, else to one of the turns most like it."""
@@ -121,6 +144,16 @@ def make(config: Config) -> GrammarAnswers:
     if not again:
         raise ValueError(f"again: the grammar's language is {language!r}; give its words for 'say that again, please'")
     return GrammarAnswers(config, source, nearest, again)
+
+
+def _words(config: Config, history: Sequence[Turn], user: str, prefix: str) -> list[str]:
+    """In the process."""
+    return _made(config.model_dump_json()).words(history, user, prefix)
+
+
+@lru_cache(maxsize=4)
+def _made(config: str) -> GrammarAnswers:
+    return make(Config.model_validate_json(config))
 
 
 @lru_cache(maxsize=4)

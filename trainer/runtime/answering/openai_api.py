@@ -52,6 +52,9 @@ class OpenAi:
         body = self._body(history, user, prefix, system_text(self._config.system, instructions))
         return patient(partial(self._once, body), self._config, room_after(prefix), self._config.attempts)
 
+    async def warm(self) -> None:
+        """Nothing: it is ready."""
+
     async def aclose(self) -> None:
         """Closes the running loop's connections."""
         if client := self._clients.take():

@@ -57,6 +57,11 @@ class Simulated:
                 due = max(due, loop.time()) + self._config.per_word_ms / 1000 * max(1, len(piece.split()))
                 yield piece
 
+    async def warm(self) -> None:
+        """Warms what is wrapped."""
+        if self._inner is not None:
+            await self._inner.warm()
+
     async def aclose(self) -> None:
         """Closes what is wrapped."""
         if self._inner is not None:

@@ -67,6 +67,9 @@ class Local:
         prompt = self.prompt(history, user, prefix, instructions)
         return patient(partial(self._once, prompt), self._config, room_after(prefix))
 
+    async def warm(self) -> None:
+        """Nothing: it is ready."""
+
     async def aclose(self) -> None:
         """Nothing: the model stays for whoever asks next."""
 

@@ -28,6 +28,8 @@ from trainer.runtime.engine.work import Call, Closed, Full, Tick, Work
 
 T = TypeVar("T")
 
+SWITCH_S = 0.0005
+"""Seconds that a thread of the process computes before it lets others."""
 SHORTEST_CONTEXT = 8
 """Ticks: a quarter of it must be something."""
 
