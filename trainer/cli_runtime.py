@@ -64,7 +64,7 @@ def replay(
     trigger: Trigger = "voice",
     follow: Annotated[
         Literal["hold", "text"], typer.Option(help="What the model is told of the slow path's words.")
-    ] = "hold",
+    ] = "text",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Of a dataset.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Conversations at most.")] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Conversations side by side.")] = 1,

@@ -11,12 +11,14 @@ import pytest
 from tests.runtime.relays import REPLY, relay, silence, speech
 from trainer.runtime.answering._base import SlowPathError
 from trainer.runtime.events import Failed, Mode, UserBegan, UserEnded
+from trainer.runtime.following import Follow
 from trainer.runtime.listening import RecordedListener
 from trainer.runtime.playing import play
 from trainer.runtime.recording import Recording
 from trainer.runtime.virtual import run
 
 USER = np.concatenate([silence(0.48), speech(1.6), silence(9.0)])
+FOLLOWS: tuple[Follow, ...] = ("text", "hold")
 ANSWER = 15
 """Tick in which the assistant takes the floor."""
 
@@ -28,6 +30,7 @@ def talk(
     user_turns: tuple[int, ...] = (),
     backchannels: tuple[int, ...] = (),
     changed: dict[str, Any] | None = None,
+    follow: Follow = "text",
     **options: Any,
 ) -> Recording:
     """What comes of a user, with the floor as given."""
@@ -35,7 +38,8 @@ def talk(
     async def main() -> Recording:
         made = relay(**options).with_parts(**(changed or {}))
         try:
-            return await play(made.session(mode, listener=RecordedListener(turns, backchannels, user_turns)), user)
+            listener = RecordedListener(turns, backchannels, user_turns)
+            return await play(made.session(mode, listener=listener, follow=follow), user)
         finally:
             made.stop()
 
@@ -118,7 +122,7 @@ def test_a_backchannel_is_no_turn() -> None:
 
 
 def test_the_main_stream_is_told_what_the_listener_hears() -> None:
-    found = talk()
+    found = talk(follow="hold")
     tokens = [str(entry.data["token"]) for entry in found.log if entry.what == "tick"]
     assert tokens[: ANSWER + 1] == ["SIL"] * ANSWER + ["BOS"]
     end = tokens.index("EOS")
@@ -131,14 +135,9 @@ def test_the_main_stream_is_told_what_the_listener_hears() -> None:
 
 
 def test_following_the_text_feeds_the_slow_paths_words_too() -> None:
-    async def main() -> Recording:
-        made = relay()
-        listener = RecordedListener((ANSWER,))
-        return await play(made.session("relay", listener=listener, follow="text"), USER)
-
-    tokens = [str(e.data["token"]) for e in run(main(), jumping=True).log if e.what == "tick"]
-    held = [str(e.data["token"]) for e in talk().log if e.what == "tick"]
-    assert tokens.count("text") > held.count("text") + 5
+    text, held = ([str(e.data["token"]) for e in talk(follow=follow).log if e.what == "tick"] for follow in FOLLOWS)
+    assert text.count("text") > held.count("text") + 5
+    assert held.count("EOS") == 1
 
 
 class Broken:

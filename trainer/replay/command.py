@@ -39,7 +39,7 @@ class Options(Strict):
     """recorded: the floor goes as in the recording, so that systems differ in nothing else."""
     trigger: Literal["voice", "model"] = "voice"
     """Of a cascade."""
-    follow: Follow = "hold"
+    follow: Follow = "text"
     speed: Literal["real", "fast"] = "real"
     """fast: on a jumping clock; what is computed takes no time there, so latencies are those of the waiting alone."""
     at_once: int = 1

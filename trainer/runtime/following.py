@@ -15,7 +15,9 @@ from typing import Literal
 from trainer.tokens import ControlTokens
 
 Follow = Literal["hold", "text"]
-"""What stands for the words that the slow path adds: [HOD] alone, or their own tokens."""
+"""What stands for the words that the slow path adds: [HOD] alone, or their own tokens. Measured live with the embedded
+preset (24 test conversations): text finds 70.7 % of turns (F1) and yields, hold 56.4 % and never yields: in the labels
+five words and a minute of [HOD] never come."""
 
 
 class Following:

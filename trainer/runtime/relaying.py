@@ -120,7 +120,7 @@ class Relay:
         *,
         listener: Listener | None = None,
         trigger: Literal["voice", "model"] = "voice",
-        follow: Follow = "hold",
+        follow: Follow = "text",
         on_close: Callable[[], None] = lambda: None,
         name: str = "",
     ) -> Session:

@@ -39,7 +39,7 @@ class Session:
         mode: Mode,
         listener: Listener,
         voicing: Endpointer,
-        follow: Follow = "hold",
+        follow: Follow = "text",
         on_close: Callable[[], None] = lambda: None,
         name: str = "",
     ) -> None:
