@@ -12,6 +12,7 @@ Where the bundle has no verifier, every draft is committed: the rows without a v
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,5 +96,6 @@ def _results(found: dict[str, Figures], at_once: int) -> Iterator[Result]:
 if __name__ == "__main__":
     given = sys.argv[1:]
     numbers = [int(value) for value in given[2:4]] + [20, 4][len(given[2:4]) :]
-    for result in compared(given[0], given[1], Path("/tmp/live"), numbers[0], numbers[1], *given[4:5]):
-        print(f"{'ok' if result.met else 'MISSED':<7}{result.what} (asked {result.asked}): {result.measured}")
+    with tempfile.TemporaryDirectory(prefix="live-") as kept:
+        for result in compared(given[0], given[1], Path(kept), numbers[0], numbers[1], *given[4:5]):
+            print(f"{'ok' if result.met else 'MISSED':<7}{result.what} (asked {result.asked}): {result.measured}")
