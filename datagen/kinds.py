@@ -218,17 +218,17 @@ def unreadable(source: object) -> Iterator[Unreadable]:
         yield Unreadable(id=where, where=where, reason=reason or problem)
 
 
-def names(family: str) -> list[str]:
-    """The kinds a family holds: the modules in its folder."""
-    package = importlib.import_module(f"datagen.{family}")
+def names(family: str, home: str = "datagen") -> list[str]:
+    """The kinds a family holds: the modules in its folder, in the package ``home``."""
+    package = importlib.import_module(f"{home}.{family}")
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
-def module(family: str, kind: str) -> ModuleType:
+def module(family: str, kind: str, home: str = "datagen") -> ModuleType:
     """The module of a kind; ValueError names the kinds there are."""
-    if kind not in names(family):
-        raise ValueError(f"unknown kind {kind!r} of {family}; there are: {', '.join(names(family))}")
-    return importlib.import_module(f"datagen.{family}.{kind}")
+    if kind not in (known := names(family, home)):
+        raise ValueError(f"unknown kind {kind!r} of {family}; there are: {', '.join(known)}")
+    return importlib.import_module(f"{home}.{family}.{kind}")
 
 
 def parse(family: str, raw: dict[str, Any]) -> KindConfig:

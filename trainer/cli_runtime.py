@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import yaml
+from pydantic import ValidationError
+
+from datagen.core.types import Voice
 
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or owner/name on the Hub.")]
 Mode = Annotated[
@@ -37,16 +41,18 @@ def export(
     hearing: Hearing = None,
     answering: Answering = None,
     speaking: Speaking = None,
+    voice: Annotated[
+        str | None, typer.Option(metavar="YAML", help="The assistant's, as an entry of a voices manifest.")
+    ] = None,
     language: Annotated[str, typer.Option(help="Of the model.")] = "en",
 ) -> None:
     """Write a bundle: weights, verifier, thresholds, a trace that proves them, a model card."""
     from trainer.export import export as write
     from trainer.runtime.bundle import Defaults
 
-    kinds = {"hearing": hearing, "answering": answering, "speaking": speaking}
-    given: dict[str, Any] = _kinds(**kinds)
-    defaults = Defaults(language=language, **given) if given or language != "en" else None
-    made = write(run, out, name=name, data=data, defaults=defaults)
+    given = _kinds(hearing=hearing, answering=answering, speaking=speaking)
+    given |= {"voice": voice_of(voice)} if voice else {}
+    made = write(run, out, name=name, data=data, defaults=Defaults(language=language, **given))
     typer.echo(f"the bundle is in {made.folder}; python -m trainer serve {made.folder}")
 
 
@@ -153,13 +159,10 @@ def serve(
         token_variable=token_variable,
         origins=tuple(origin or ()),
     )
-    kinds = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
-    more: Any = {"words": words, "gated": not ungated, "weights": weights, "threads": threads, "sessions": sessions}
-    relay = Relay.from_pretrained(bundle, device=device, **more, **kinds)
-    try:
-        asyncio.run(serve_relay(relay, options, _listening, trigger))
-    finally:
-        relay.stop()
+    wishes = _kinds(hearing=hearing, answering=answering, speaking=speaking, endpointing=endpointing)
+    wishes |= {"words": words, "gated": not ungated, "weights": weights, "threads": threads, "sessions": sessions}
+    relay = Relay.from_pretrained(bundle, device=device, **wishes)
+    asyncio.run(serve_relay(relay, options, _listening, trigger))
 
 
 def publish(
@@ -179,8 +182,6 @@ def publish(
 
 def kind_of(family: str, text: str) -> dict[str, Any]:
     """The mapping that an option stands for: a kind's name, or YAML. ValueError, one line, for anything else."""
-    import yaml
-
     from trainer.runtime import backends
 
     try:
@@ -192,6 +193,15 @@ def kind_of(family: str, text: str) -> dict[str, Any]:
         raise ValueError(f"{family}: {text!r} names no kind; there are: {', '.join(backends.names(family))}")
     backends.parse(family, raw)
     return raw
+
+
+def voice_of(text: str) -> Voice:
+    """The voice that YAML stands for. ValueError, one line, where it stands for none."""
+    try:
+        return Voice.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        where = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
+        raise ValueError(f"voice: {text!r} is no voice {where}; give an entry of a voices manifest") from None
 
 
 def _kinds(**given: str | None) -> dict[str, Any]:

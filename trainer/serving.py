@@ -33,13 +33,15 @@ def sessions_of(relay: Relay, trigger: Literal["voice", "model"] = "voice") -> M
 async def serve_relay(
     relay: Relay, options: Options, say: Callable[[str], None], trigger: Literal["voice", "model"] = "voice"
 ) -> None:
-    """Serves until the process is told to end; sessions under way are closed cleanly."""
+    """Serves until the process is told to end; sessions under way are closed cleanly, then the relay."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
-    await warm(relay)
-    async with await serve(sessions_of(relay, trigger), options) as server:
-        say(server.url)
-        await over.wait()
-    await relay.parts.answerer.aclose()
+    try:
+        await warm(relay)
+        async with await serve(sessions_of(relay, trigger), options) as server:
+            say(server.url)
+            await over.wait()
+    finally:
+        await relay.aclose()

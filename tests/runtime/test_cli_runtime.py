@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
-from trainer.cli_runtime import kind_of
+from trainer.cli_runtime import kind_of, voice_of
 
 
 def refused(*arguments: str) -> str:
@@ -41,6 +41,14 @@ def test_a_kind_is_a_name_or_a_mapping() -> None:
 def test_anything_else_is_refused_in_one_line(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         kind_of("answering", text)
+
+
+def test_a_voice_is_an_entry_of_a_manifest() -> None:
+    entry = "{id: ada, language: en, split: train, origin: recorded, licence: CC-BY-4.0}"
+    assert voice_of(entry).id == "ada"
+    for wrong in ("ada", "{id: ada}", "{id"):
+        with pytest.raises(ValueError, match="give an entry of a voices manifest"):
+            voice_of(wrong)
 
 
 @pytest.mark.slow

@@ -173,12 +173,12 @@ class Deaf:
     """A recogniser that fails."""
 
     async def transcribe(self, *_: Any, **__: Any) -> str:
-        """See ``Hearer``."""
+        """See ``Hearing``."""
         raise SlowPathError("nothing was understood")
 
 
 def test_a_recogniser_that_fails_is_a_slow_path_that_fails() -> None:
-    found = talk(changed={"hearer": Deaf()})
+    found = talk(changed={"hearing": lambda _: Deaf()})
     (turn,) = found.responses
     assert turn.outcome == "completed"
     assert len(turn.heard.split()) == 5

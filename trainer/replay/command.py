@@ -22,6 +22,7 @@ from trainer.runtime.listening import Listener, RecordedListener
 from trainer.runtime.playing import play
 from trainer.runtime.recording import Recording
 from trainer.runtime.relaying import Relay, warm
+from trainer.runtime.session import Session
 from trainer.runtime.virtual import run
 
 FIGURES = "replay.json"
@@ -57,11 +58,7 @@ def replay(open_relay: Callable[[bool], Relay], options: Options, out: Path | No
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     jumping = options.speed == "fast"
-    relay = open_relay(jumping)
-    try:
-        recordings = run(_all(relay, found, options, say), jumping)
-    finally:
-        relay.stop()
+    recordings = run(_all(open_relay(jumping), found, options, say), jumping)
     result = figures(options.mode, list(zip(found, recordings, strict=True)))
     if out is not None:
         for talk, recording in zip(found, recordings, strict=True):
@@ -82,14 +79,14 @@ async def _all(relay: Relay, found: list[Talk], options: Options, say: Say) -> l
             say(f"{number + 1}/{len(found)} {talk.id}: {len(recording.responses)} responses")
             return recording
 
-    await warm(relay)
     try:
+        await warm(relay)
         return await asyncio.gather(*(one(number, talk) for number, talk in enumerate(found)))
     finally:
-        await relay.parts.answerer.aclose()
+        await relay.aclose()
 
 
-def _session(relay: Relay, talk: Talk, options: Options) -> Any:
+def _session(relay: Relay, talk: Talk, options: Options) -> Session:
     listener: Listener | None = None
     if options.turn_taking == "recorded":
         listener = RecordedListener(

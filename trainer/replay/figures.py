@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from datagen.core.types import Strict
-from datagen.core.units import FRAME_MS
+from datagen.core.units import FRAME_MS, SAMPLE_RATE
 from trainer.evaluate.matching import Counts, count
 from trainer.replay.sources import Talk
 from trainer.runtime.events import Ended, Trace
@@ -83,7 +83,7 @@ def figures(mode: str, pairs: Sequence[tuple[Talk, Recording]]) -> Figures:
     return Figures(
         mode=mode,
         conversations=len(pairs),
-        seconds=sum(len(talk.user) for talk, _ in pairs) / 16_000,
+        seconds=sum(len(talk.user) for talk, _ in pairs) / SAMPLE_RATE,
         outcomes=dict(sorted(Counter(one.outcome for one in turns).items())),
         backchannels=len(ended) - len(turns),
         committed=float(np.mean(verdicts)) if verdicts else None,

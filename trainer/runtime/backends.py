@@ -11,8 +11,6 @@ whose model is heavy loads it once per process by itself.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from inspect import signature
 from types import ModuleType
@@ -20,8 +18,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from datagen import kinds
 from datagen.kinds import KindConfig, Need
 
+HOME = "trainer.runtime"
 FAMILIES = ("answering", "hearing", "speaking", "endpointing")
 
 
@@ -29,15 +29,13 @@ def names(family: str) -> list[str]:
     """The kinds of a family: the modules in its folder. ValueError for a family that does not exist."""
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}; there are: {', '.join(FAMILIES)}")
-    package = importlib.import_module(f"trainer.runtime.{family}")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return kinds.names(family, HOME)
 
 
 def module(family: str, kind: str) -> ModuleType:
     """The module of a kind; ValueError names the kinds there are."""
-    if kind not in names(family):
-        raise ValueError(f"unknown kind {kind!r} of {family}; there are: {', '.join(names(family))}")
-    return importlib.import_module(f"trainer.runtime.{family}.{kind}")
+    names(family)
+    return kinds.module(family, kind, HOME)
 
 
 def parse(family: str, raw: Mapping[str, Any]) -> KindConfig:

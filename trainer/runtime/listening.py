@@ -7,12 +7,13 @@ state that each holds.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.firing import Seen, Thresholds, opening, strength
+from trainer.runtime.endpointing._base import Endpointer
 from trainer.runtime.events import Fired, Kind
 from trainer.tokens import ControlTokens
 
@@ -35,14 +36,6 @@ class Listener(Protocol):
 
     def decide(self, tick: Tick) -> Fired | None:
         """What fires in a tick."""
-        ...
-
-
-class Endpointer(Protocol):
-    """A voice activity detector with an end point; see ``trainer.runtime.endpointing``."""
-
-    def push(self, samples_N: Samples) -> Literal["speech", "end"] | None:
-        """The user's onset, or that the turn is over."""
         ...
 
 

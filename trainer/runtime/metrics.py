@@ -5,7 +5,7 @@ Marks are milliseconds on the session's clock. ``record`` is what ``response.don
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from trainer import timing
 
@@ -18,25 +18,20 @@ class Marks:
 
     detected: float
     """[BOS] or [BOC] fired, the end point was found, or the client asked."""
-    draft_began: float | None = None
     drafted: float | None = None
     """The draft shows its N-th word, or its last."""
     judged: float | None = None
     transcribed: float | None = None
-    asked: float | None = None
     slow_text: float | None = None
     """The slow path's first piece."""
     slow_words: float | None = None
     """The slow path's N-th word, or its last."""
-    said: float | None = None
-    """The first words went to the synthesizer."""
     audio: float | None = None
     """The first audio was there: heard from then on."""
     slow_audio: float | None = None
     """The slow path's first audio was there."""
     prefix_ends: float | None = None
     """The committed prefix has been heard."""
-    ended: float | None = None
 
     def since(self, mark: str) -> float | None:
         """Milliseconds from detection to a mark."""
@@ -97,6 +92,3 @@ def onset(marks: Marks, commit: bool | None) -> float | None:
     if commit and drafted is not None:
         return timing.onset_ms(True, drafted, None if judged is None else judged - drafted, slow or 0.0)
     return slow
-
-
-MARKS = tuple(field.name for field in fields(Marks))

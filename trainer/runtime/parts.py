@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from datagen.core.types import Turn, Voice
+from datagen.core.types import Voice
 from trainer.firing import Thresholds
+from trainer.runtime.answering._base import Answerer
+from trainer.runtime.hearing._base import Hearing
+from trainer.runtime.hearing.fast_path import Transcribe
 from trainer.runtime.speaking._base import Speaker
 from trainer.tokens import ControlTokens
 
 if TYPE_CHECKING:
     from trainer.runtime.engine.engine import Engine
-
-
-class Answerer(Protocol):
-    """The slow path's language model; see ``trainer.runtime.answering``."""
-
-    def answer(
-        self, history: Sequence[Turn], user: str, prefix: str, instructions: str = ""
-    ) -> AsyncGenerator[str, None]:
-        """Pieces of what follows the prefix."""
-        ...
-
-    async def warm(self) -> None:
-        """Does what the first answer would have to wait for."""
-        ...
-
-    async def aclose(self) -> None:
-        """Gives back connections."""
-        ...
-
-
-class Hearer(Protocol):
-    """A recogniser; see ``trainer.runtime.hearing``."""
-
-    async def transcribe(self, pcm: npt.NDArray[np.int16], language: str, *, first_tick: int = 0) -> str:
-        """The words of 16 kHz samples."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,8 +30,8 @@ class Parts:
     hold: bool
     """The model's labels have [HOD]."""
     answerer: Answerer
-    hearer: Hearer | None
-    """None: the fast path transcribes."""
+    hearing: Callable[[Transcribe], Hearing]
+    """A session's recogniser; the fast path's own needs the engine's transcription of the session's row."""
     speaker: Speaker
     voice: Voice
     language: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +17,7 @@ AFTER_S = 20.0
 """Silence after the recording in which a response may still end."""
 
 
-async def play(
-    session: Session, pcm: npt.NDArray[np.int16], progress: Callable[[float], None] | None = None
-) -> Recording:
+async def play(session: Session, pcm: npt.NDArray[np.int16]) -> Recording:
     """The user's channel into a session; the session is closed at the end.
 
     After the recording silence follows until the response that is under way has ended, AFTER_S at most.
@@ -38,8 +35,6 @@ async def play(
             await asyncio.sleep(max(0.0, began + (sent + len(chunk)) / SAMPLE_RATE - loop.time()))
             session.hear(chunk)
             sent += len(chunk)
-            if progress is not None:
-                progress(sent / SAMPLE_RATE)
         while session.behind and not listening.done():
             await asyncio.sleep(FRAME_SAMPLES / SAMPLE_RATE)
     finally:

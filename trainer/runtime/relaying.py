@@ -15,14 +15,16 @@ from typing import Any, Literal, Self
 from datagen.core.types import Voice
 from trainer.runtime import backends
 from trainer.runtime.bundle import Bundle, Defaults
+from trainer.runtime.endpointing._base import Endpointer
 from trainer.runtime.engine import Engine
+from trainer.runtime.engine.model import Weights
 from trainer.runtime.events import Mode
 from trainer.runtime.following import Follow
-from trainer.runtime.listening import Endpointer, Listener, ModelListener, VoiceListener
+from trainer.runtime.hearing._base import Hearing
+from trainer.runtime.hearing.fast_path import Transcribe
+from trainer.runtime.listening import Listener, ModelListener, VoiceListener
 from trainer.runtime.parts import Parts
 from trainer.runtime.session import Session
-
-Weights = Literal["float32", "bfloat16", "float16", "int8"]
 
 PLAIN_VOICE = Voice(
     id="plain",
@@ -121,7 +123,6 @@ class Relay:
         listener: Listener | None = None,
         trigger: Literal["voice", "model"] = "voice",
         follow: Follow = "text",
-        on_close: Callable[[], None] = lambda: None,
         name: str = "",
     ) -> Session:
         """A new conversation, inside a running event loop. ``engine.Full`` where all are taken.
@@ -131,7 +132,6 @@ class Relay:
             listener: who decides about the floor; the model, or in a cascade whoever ``trigger`` says.
             trigger: of a cascade: the end-pointer, or the model's [BOS].
             follow: what the model is told of the slow path's words (``Following``).
-            on_close: called when it is over.
             name: part of the ids of what is said.
         """
         mode = mode or self.bundle.manifest.defaults.mode
@@ -139,7 +139,7 @@ class Relay:
             by_voice = mode == "cascade" and trigger == "voice"
             model = ModelListener(self.parts.tokens, self.parts.thresholds)
             listener = VoiceListener(self.endpointing()) if by_voice else model
-        return Session(self.parts, mode, listener, _energy(), follow, on_close, name)
+        return Session(self.parts, mode, listener, _energy(), follow, name)
 
     def stop(self) -> None:
         """Ends the engine; sessions must be closed before."""
@@ -154,7 +154,6 @@ class Relay:
 def _parts(bundle: Bundle, wishes: Wishes, kinds: Mapping[str, dict[str, Any]]) -> Parts:
     fast, said = bundle.fast, bundle.manifest.defaults
     replies = {} if wishes.replies is None else {"replies": wishes.replies}
-    by_itself = kinds["hearing"].get("kind") == "fast_path"
     engine = Engine(
         fast,
         bundle.decider,
@@ -172,7 +171,7 @@ def _parts(bundle: Bundle, wishes: Wishes, kinds: Mapping[str, dict[str, Any]]) 
         thresholds=bundle.manifest.thresholds,
         hold=fast.preset.rules.mode == "clean" and fast.preset.rules.hold,
         answerer=_made("answering", kinds["answering"], **replies),
-        hearer=None if by_itself else _made("hearing", kinds["hearing"]),
+        hearing=_hearing(kinds["hearing"]),
         speaker=_made("speaking", kinds["speaking"]),
         voice=_voice(said, kinds["speaking"]),
         language=said.language,
@@ -186,6 +185,14 @@ def _parts(bundle: Bundle, wishes: Wishes, kinds: Mapping[str, dict[str, Any]]) 
 
 def _made(family: str, raw: Mapping[str, Any], **own: Any) -> Any:
     return backends.make(family, backends.parse(family, dict(raw)), **own)
+
+
+def _hearing(raw: Mapping[str, Any]) -> Callable[[Transcribe], Hearing]:
+    """Made once, but for the fast path's own, which is a session's."""
+    if raw.get("kind") == "fast_path":
+        return lambda transcribe: _made("hearing", raw, transcribe=transcribe)
+    one = _made("hearing", raw)
+    return lambda _: one
 
 
 def _energy() -> Endpointer:

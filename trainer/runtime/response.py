@@ -61,11 +61,6 @@ class Response:
         return self.playout.began_ms is not None and not self.playout.over(self.now())
 
     @property
-    def heard(self) -> str:
-        """The words heard so far."""
-        return self.buffer.heard(self.playout.position(self.now()))
-
-    @property
     def heard_ms(self) -> float:
         """Of its audio."""
         return self.playout.position(self.now()) / SAMPLES_PER_MS
@@ -74,7 +69,6 @@ class Response:
         """More of it is to be said; the first call has ``begin`` make the utterance (of a seed)."""
         if text:
             self.buffer = self.buffer.said(text, source)
-            self.marks.said = self.now() if self.marks.said is None else self.marks.said
         if self.utterance is None:
             self.utterance = begin(self.turn)
         self.utterance.push(text, last)

@@ -8,7 +8,6 @@ hear(pcm) ─► ticks ─► engine ─► listener ─► relay.next ─► ac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,11 @@ import numpy.typing as npt
 from datagen.core.types import Turn
 from datagen.core.units import FRAME_SAMPLES
 from trainer.runtime import events, relay
+from trainer.runtime.endpointing._base import Endpointer
 from trainer.runtime.events import Event, Kind, Mode, Told, Trace
 from trainer.runtime.following import Follow, Following
 from trainer.runtime.items import Item, turns
-from trainer.runtime.listening import Endpointer, Listener, Tick
+from trainer.runtime.listening import Listener, Tick
 from trainer.runtime.metrics import Marks
 from trainer.runtime.parts import Parts
 from trainer.runtime.response import Response
@@ -40,7 +40,6 @@ class Session:
         listener: Listener,
         voicing: Endpointer,
         follow: Follow = "text",
-        on_close: Callable[[], None] = lambda: None,
         name: str = "",
     ) -> None:
         """``voicing`` says when the user's voice is heard, for the client's sake; ``listener`` decides.
@@ -57,7 +56,8 @@ class Session:
         self.settings = Settings()
         self.items: list[Item] = []
         self._prefix = f"item_{name}_" if name else "item_"
-        self._listener, self._voicing, self._on_close = listener, voicing, on_close
+        self.hearing = parts.hearing(lambda first, ticks: parts.engine.transcribe(self.row, first, ticks))
+        self._listener, self._voicing = listener, voicing
         self._state = relay.start(mode, parts.words)
         self._working = Working(self)
         self._response: Response | None = None
@@ -163,7 +163,6 @@ class Session:
         tasks = [self._live, *self._working.tasks()]
         await asyncio.gather(*tasks, return_exceptions=True)
         self.parts.engine.close(self.row)
-        self._on_close()
 
     # ---- what the parts report ---------------------------------------------------------------------------------
 
@@ -204,7 +203,6 @@ class Session:
         response = self._response
         if response is None or response.turn != action.turn:
             return
-        response.marks.ended = self.now
         response.leave()
         item = next(i for i in self.items if i.id == response.item)
         item.text = item.heard()

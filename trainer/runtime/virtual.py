@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -51,6 +51,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run(work: Coroutine[Any, Any, T], jumping: bool) -> T:
     """The result of ``work`` in a loop of its own, whose clock jumps or does not."""
-    factory: Mapping[bool, Callable[[], asyncio.AbstractEventLoop]] = {True: VirtualLoop, False: asyncio.new_event_loop}
-    with asyncio.Runner(loop_factory=factory[jumping]) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop if jumping else asyncio.new_event_loop) as runner:
         return runner.run(work)

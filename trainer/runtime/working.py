@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from datagen.core.units import FRAME_SAMPLES, SAMPLE_RATE
+from datagen.core.units import SAMPLE_RATE
 from trainer.runtime.answering._base import SlowPathError
 from trainer.runtime.events import (
     Action,
@@ -104,7 +104,6 @@ class Working:
     def _fork(self, response: Response, words: int | None) -> None:
         """The fork is made now, before the next tick; the draft comes from a task."""
         session = self._session
-        response.marks.draft_began = session.now
         try:
             drafts = session.parts.engine.draft(session.row, "bos" if response.kind == "turn" else "boc", words)
         except RuntimeError as error:
@@ -184,16 +183,14 @@ class Working:
         session.happen(Transcribed(response.turn, text))
 
     async def _recognised(self, first: int, pcm: Any) -> str:
-        session, parts = self._session, self._session.parts
+        session = self._session
         if not len(pcm):
             return ""
-        if parts.hearer is None:
-            return await parts.engine.transcribe(session.row, first, len(pcm) // FRAME_SAMPLES)
-        return await parts.hearer.transcribe(pcm, session.settings.language or parts.language, first_tick=first)
+        language = session.settings.language or session.parts.language
+        return await session.hearing.transcribe(pcm, language, first_tick=first)
 
     async def _ask(self, response: Response, prefix: str, user: str) -> None:
         session = self._session
-        response.marks.asked = session.now
         session.trace("asked", response.turn, prefix=prefix)
         instructions = " ".join(filter(None, [session.settings.instructions, session.asked_for]))
         session.asked_for = ""
