@@ -216,7 +216,7 @@ def murmur(monkeypatch: pytest.MonkeyPatch) -> None:
     vars(module).update(Config=MurmurConfig, make=lambda config: Murmur())
     monkeypatch.setitem(sys.modules, module.__name__, module)
     known = kinds.names
-    monkeypatch.setattr(kinds, "names", lambda family: [*known(family), "murmur"])
+    monkeypatch.setattr(kinds, "names", lambda family, home: [*known(family, home), "murmur"])
 
 
 def murmuring(count: int) -> Config:
