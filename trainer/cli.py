@@ -32,6 +32,9 @@ def fit(
     out: Out,
     preset: PresetName = "embedded",
     seed: Annotated[int, typer.Option(help="Decides the weights and the order of the data.")] = 1,
+    texts: Annotated[
+        str, typer.Option(help="More dialogues, unspoken: auto (from what wrote DATA), none, {kind: jsonl, path: ...}")
+    ] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the processor; default all.")] = None,
 ) -> None:
@@ -41,9 +44,12 @@ def fit(
     from trainer.fit import Fit
     from trainer.fit import fit as run
     from trainer.presets import preset as named
+    from trainer.texts import texts_of
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    path = run(Fit(data=data, preset=named(preset), seed=seed), out, workers=workers)
+    chosen = named(preset)
+    found = texts_of(texts, data) if chosen.reading else None
+    path = run(Fit(data=data, preset=chosen, seed=seed, texts=found), out, workers=workers)
     typer.echo(f"the fast path is in {path}")
 
 
@@ -51,7 +57,7 @@ def fit(
 def kfold(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, as `fit` wrote it.")],
     folds: Annotated[int, typer.Option(min=2, help="K.")] = 3,
-    share: Annotated[str, typer.Option(help="encoder: all set out from the run's first stage; nothing.")] = "encoder",
+    share: Annotated[str, typer.Option(help="encoder: all set out from where the run began its duplex stage; nothing.")] = "encoder",
     judge: Annotated[str, typer.Option(help="grammar, or {kind: gemini, model: NAME} and the like.")] = "grammar",
     fold: Annotated[int | None, typer.Option(min=0, help="This one alone: one per machine or GPU, then all.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,
@@ -117,8 +123,9 @@ def status(out: Annotated[Path, typer.Argument(metavar="DIR", help="The run's fo
     """How far a run has come."""
     if not (out / "plan.json").exists():
         fail(f"{out}: no run was begun here; start one with `python -m trainer fit DATA --out {out}`")
-    for stage in ("encoder", "duplex"):
-        typer.echo(f"{stage}: {_reached(out / stage)}")
+    for stage in ("encoder", "reading", "duplex"):
+        if stage != "reading" or (out / stage).is_dir():
+            typer.echo(f"{stage}: {_reached(out / stage)}")
     for fold in sorted((out / "kfold").glob("fold-*")):
         typer.echo(f"{fold.name}: {_reached(fold / 'duplex')}")
     if (out / "kfold").is_dir():

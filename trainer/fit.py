@@ -2,6 +2,7 @@
 
 OUT/begun/      the untrained fast path: tokenizer, normalisation, random weights
     encoder/    stage 1: checkpoints, then done.json
+    reading/    written dialogues, where the preset and the run have them
     duplex/     stage 2
     fastpath/   the result
     run.json    what was trained on what: data fingerprint, seed, preset, figures
@@ -19,15 +20,17 @@ from typing import Any
 import torch
 
 from datagen.core.types import Split, Strict
-from trainer import features
+from trainer import features, texts
 from trainer.aside import write_text
 from trainer.data.audio import Reader
 from trainer.data.index import Index, open_index
 from trainer.model import cmvn
 from trainer.model.fastpath import FastPath
-from trainer.presets import Preset
-from trainer.stages.objectives import Conversing, Objective, Transcribing
+from trainer.presets import Preset, Schedule
+from trainer.stages import hearing, lessons
+from trainer.stages.objectives import Conversing, Transcribing
 from trainer.stages.run import WEIGHTS, train
+from trainer.texts import Texts
 
 CMVN_HOURS = 1.0
 """Audio that the normalisation is estimated on: 80 means and deviations need no more."""
@@ -41,6 +44,8 @@ class Fit(Strict):
     preset: Preset
     seed: int = 1
     split: Split = "train"
+    texts: Texts | None = None
+    """Written dialogues for the preset's ``reading``; None leaves it out."""
 
 
 def fit(
@@ -53,27 +58,26 @@ def fit(
         out: the run's folder.
         workers: processes that read data.
         rows: rows of the split to train on; None = all (K-fold leaves some out).
-        after: the folder of a run of this preset whose first stage is taken over, tokenizer and normalisation too.
+        after: the folder of a run of this preset and these texts from which everything before the duplex stage is
+            taken over, tokenizer and normalisation too.
 
     ValueError when the folder belongs to another run, or the data cannot be used.
     """
     index = open_index(config.data, config.split)
     index = index if rows is None else index.select(list(rows))
     record = {"fit": config.model_dump(mode="json"), "data": index.folder.fingerprint, "rows": len(index)}
+    stages = _stages(config)
     if after is not None:
-        record["after"] = _digest(after / "encoder" / WEIGHTS)
+        record["after"] = _digest(after / stages[-2] / WEIGHTS)
     _claim(out, record)
     if (out / "run.json").exists():
         return out / "fastpath"
     began = time.perf_counter()
     path = _begun(config, index, (after or out) / "begun")
-    stages = [("encoder", Transcribing, config.preset.encoder), ("duplex", Conversing, config.preset.duplex)]
     if after is not None:
-        path.load_weights(after / "encoder" / WEIGHTS)
-        stages = stages[1:]
-    done: dict[str, Any] = {}
-    for name, stage, schedule in stages:
-        done[name] = _stage(stage(path, schedule, config.seed), index, out / name, config.seed, workers)
+        path.load_weights(after / stages[-2] / WEIGHTS)
+        stages = stages[-1:]
+    done = {name: _stage(name, path, config, index, out / name, workers) for name in stages}
     path.eval().save(out / "fastpath")
     seconds = round(time.perf_counter() - began, 1)
     write_text(out / "run.json", json.dumps({**record, "stages": done, "seconds": seconds}, indent=1))
@@ -114,12 +118,27 @@ def _begun(config: Fit, index: Index, folder: Path) -> FastPath:
     return path
 
 
-def _stage(objective: Objective, index: Index, out: Path, seed: int, workers: int) -> dict[str, Any]:
-    """One stage, or what it came to; the fast path of the objective then has its weights."""
+def _stages(config: Fit) -> list[str]:
+    """Names of the schedules in the preset, in order."""
+    reads = config.preset.reading is not None and config.texts is not None
+    return ["encoder", *(["reading"] if reads else []), "duplex"]
+
+
+def _stage(name: str, path: FastPath, config: Fit, index: Index, out: Path, workers: int) -> dict[str, Any]:
+    """One stage, or what it came to; the fast path then has its weights."""
     if (out / "done.json").exists():
-        objective.fast_path.load_weights(out / WEIGHTS)
+        path.load_weights(out / WEIGHTS)
         return dict(json.loads((out / "done.json").read_text()))
-    figures = train(objective, index, out, seed=seed, workers=workers)
-    objective.fast_path.save_weights(out / WEIGHTS)
+    schedule: Schedule = getattr(config.preset, name)
+    objective = (Transcribing if name == "encoder" else Conversing)(path, schedule, config.seed)
+    if schedule.dialogues:
+        assert config.texts is not None
+        dialogues = texts.read(config.texts, schedule.dialogues)
+        lesson = lessons.read(objective, index, out, config.seed, dialogues, workers)
+    else:
+        lesson = lessons.spoken(objective, index, out, config.seed, workers)
+    figures = train(objective, lesson, out, seed=config.seed)
+    hearing.forget(out)
+    path.save_weights(out / WEIGHTS)
     write_text(out / "done.json", json.dumps(figures))
     return figures

@@ -9,8 +9,8 @@
 RelayS2S section 2.4. The paper does not say its K.
 
 The verifier reads hidden states, and those of networks from different random weights have no directions in common. So
-the folds and the full model set out from one checkpoint: a pretrained one, or the full run's first stage, which has
-learned to transcribe and nothing of answering (``share``).
+the folds and the full model set out from one checkpoint: a pretrained one, or where the full run began its duplex stage:
+it has learned to transcribe, and to answer written dialogues that are none of the dataset's (``share``).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KFold(Strict):
     folds: int = Field(default=3, ge=2)
     """K."""
     share: Literal["encoder", "nothing"] = "encoder"
-    """What the folds take over from the full run: its first stage, or nothing: each trains both stages."""
+    """What the folds take over from the full run: everything before its duplex stage, or nothing."""
 
 
 def of_run(run: Path, folds: int, share: str) -> KFold:

@@ -46,6 +46,8 @@ class Schedule(Strict):
     """Learn from the user's parts alone: for stage 1, see ``trainer.data.excerpts``."""
     remembered: int = Field(default=0, ge=0)
     """The tower stays as it is: its speech vectors are kept in so many variants, see ``trainer.stages.hearing``."""
+    dialogues: int = Field(default=0, ge=0)
+    """Learn from so many written dialogues, see ``trainer.stages.imagining``; the tower stays as it is."""
     deafened: float = Field(default=0.0, ge=0, le=1)
     """Share of the assistant's turns that are learned without hearing the user: drafts are made so."""
     stretch: float = Field(default=0.0, ge=0, le=0.3)
@@ -56,8 +58,8 @@ class Schedule(Strict):
 
     @model_validator(mode="after")
     def _remembers(self) -> Schedule:
-        if self.remembered and (self.freeze != "tower" or self.letters or self.excerpts):
-            raise ValueError("remembered speech needs freeze: tower, letters: 0 and excerpts: false")
+        if (self.remembered or self.dialogues) and (self.freeze != "tower" or self.letters or self.excerpts):
+            raise ValueError("remembered speech and dialogues need freeze: tower, letters: 0 and excerpts: false")
         return self
 
 
@@ -76,8 +78,16 @@ class Preset(Strict):
     bf16: bool = False
     encoder: Schedule
     """Stage 1."""
+    reading: Schedule | None = None
+    """Between the stages, for a language model from random weights: it learns to converse from written dialogues."""
     duplex: Schedule
     """Stage 2."""
+
+    @model_validator(mode="after")
+    def _reads(self) -> Preset:
+        if self.reading is not None and not self.reading.dialogues:
+            raise ValueError("reading.dialogues is 0; give how many, or leave reading out")
+        return self
 
 
 EMBEDDED = Preset(
@@ -95,7 +105,7 @@ EMBEDDED = Preset(
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(
-        steps=1200,
+        steps=1300,
         batch_seconds=120,
         lr=4e-3,
         warmup_steps=30,
@@ -107,10 +117,22 @@ EMBEDDED = Preset(
         stretch=0.1,
         hidden_bins=4,
     ),
+    reading=Schedule(
+        steps=1000,
+        batch_seconds=250,
+        lr=8e-3,
+        warmup_steps=30,
+        decay="cosine",
+        freeze="tower",
+        dialogues=8000,
+        optimiser="muon",
+        notes=0.5,
+        deafened=0.4,
+    ),
     duplex=Schedule(
-        steps=900,
-        batch_seconds=200,
-        lr=2.5e-3,
+        steps=1400,
+        batch_seconds=100,
+        lr=4e-3,
         warmup_steps=40,
         decay="cosine",
         freeze="tower",

@@ -54,7 +54,7 @@ def needs_backends(recipe: Recipe) -> bool:
 
 
 def test_there_are_recipes() -> None:
-    assert {"assistant", "assistant_es", "assistant_full", "relays2s"} <= {path.stem for path in RECIPES}
+    assert {"assistant", "assistant_es", "assistant_full", "house", "relays2s"} <= {path.stem for path in RECIPES}
 
 
 def test_it_is_named_like_its_file_and_fits_a_screen(path: Path, recipe: Recipe) -> None:

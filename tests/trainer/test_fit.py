@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from tests.trainer.tiny_preset import STEPS, tiny
 from trainer.failing import Diverged
 from trainer.fit import Fit, fit
 from trainer.model.fastpath import FastPath
-from trainer.presets import PRESETS, preset
+from trainer.presets import PRESETS, Schedule, preset
 from trainer.stages import run as running
 from trainer.stages.run import freeze
+from trainer.texts import FAR, Texts
 
 __all__ = ["built"]
+
+GRAMMAR = {"kind": "grammar", "grammar": "en"}
 
 
 def config(built: Tiny, **changes: Any) -> Fit:
@@ -75,6 +79,38 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert not (tmp_path / "run" / "fastpath").exists()
     again = fit(config(built), tmp_path / "run")
     assert same(weights(again), weights(trained))
+
+
+@pytest.mark.slow
+def test_written_dialogues_come_between_the_stages_and_are_not_read_twice(
+    built: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Schedule(steps=STEPS, batch_seconds=60, lr=1e-3, freeze="tower", notes=0.5, save_steps=2)
+    preset = tiny(reading=alone.model_copy(update={"dialogues": 12}), duplex=alone.model_copy(update={"remembered": 1}))
+    asked = config(built).model_copy(update={"preset": preset, "texts": Texts(source=GRAMMAR, first=FAR)})
+    whole = fit(asked, tmp_path / "whole")
+    stages = [load_file(tmp_path / "whole" / name / "model.safetensors") for name in ("encoder", "reading", "duplex")]
+    moved = [{name for name in one if not torch.equal(one[name], two[name])} for one, two in pairwise(stages)]
+    assert all(names and not any(name.startswith("tower.") for name in names) for names in moved)
+
+    original = running._Run.compute_loss
+    steps = 0
+
+    def dying(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == STEPS + 4:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running._Run, "compute_loss", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(asked, tmp_path / "run")
+    assert same(weights(fit(asked, tmp_path / "run")), weights(whole))
+    fold = fit(asked, tmp_path / "fold", rows=[0, 1, 2], after=whole.parent)
+    assert not (fold.parent / "reading").exists(), "a fold sets out from where the whole run had read"
+    assert not list(tmp_path.rglob("heard-*"))
 
 
 def test_a_saved_fast_path_is_the_same_fast_path(trained: Path, tmp_path: Path) -> None:

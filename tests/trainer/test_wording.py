@@ -54,8 +54,11 @@ def test_tokens_lie_where_they_end_and_silence_says_whether_the_turn_is_over() -
     assert (label_K2[:, 1] == IGNORED).all()
 
 
-def test_a_backchannel_ends_otherwise() -> None:
-    assert worded(row("backchannel"), encode, TOKENS)[8:10, 0].tolist() == [TOKENS.boc] * 2
+def test_a_backchannel_sounds_otherwise_before_its_words_are_over_and_ends_otherwise() -> None:
+    found_K2 = worded(row("backchannel"), encode, TOKENS)
+    assert found_K2[8:10, 0].tolist() == [TOKENS.boc] * 2
+    assert TOKENS.hod not in found_K2
+    assert found_K2[4, 0] == TOKENS.boc
 
 
 def test_each_of_a_ticks_labels_counts() -> None:

@@ -9,10 +9,11 @@ Shape suffixes: K ticks (160 ms), D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -53,6 +54,12 @@ class Remembered(Dataset[Example]):
         row = self._rows[pick.row]
         speech_KD = self._speech(self._variants[pick.epoch % len(self._variants)])[row.id]
         return Example(pick, row, np.zeros(1, np.float32), None, {SPEECH: speech_KD.float().numpy()})
+
+    def all(self) -> Iterator[tuple[Row, npt.NDArray[np.float16]]]:
+        """Every conversation with its speech vectors (K x D) of the first variant."""
+        for number in range(len(self)):
+            row = self._reader.row(self._index[number])
+            yield row, self._speech(self._variants[0])[row.id].numpy()
 
     def _speech(self, file: Path) -> dict[str, Tensor]:
         """All of a variant in memory: 12 hours are 144 MB at a width of 256."""

@@ -9,26 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback, is_tensorboard_available
 from transformers.trainer_utils import get_last_checkpoint
 
-from trainer.data.audio import Reader
-from trainer.data.augment import Augment, Augmentation
 from trainer.data.batching import Batching, plan_batches
-from trainer.data.excerpts import spans_of
-from trainer.data.index import Index
-from trainer.data.loader import Batch, Conversations, Example, Loader, Order, make_loader
+from trainer.data.loader import Batch, Loader, Order, make_loader
 from trainer.failing import Diverged
 from trainer.model.fastpath import FastPath
 from trainer.presets import Freezing
-from trainer.stages.hearing import PADS, forget, remember
+from trainer.stages.hearing import PADS
+from trainer.stages.lessons import Lesson
 from trainer.stages.objectives import Objective
 from trainer.stages.optimizer import optimizer
 from trainer.stages.progress import Progress
@@ -39,45 +33,19 @@ LOG_STEPS = 25
 LOGS = "logs"
 
 
-def train(
-    objective: Objective,
-    index: Index,
-    out: Path,
-    *,
-    seed: int,
-    workers: int = 0,
-    augmentation: Augmentation | None = None,
-) -> dict[str, Any]:
+def train(objective: Objective, lesson: Lesson, out: Path, *, seed: int) -> dict[str, Any]:
     """Trains until the schedule ends; returns the last figures. What was done before a kill is not done again.
 
     Raises Diverged with the remedy when the loss is not finite.
     """
-    schedule = objective.schedule
-    freeze(objective.fast_path, schedule.freeze)
+    freeze(objective.fast_path, objective.schedule.freeze)
     last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    augment = Augment(augmentation or Augmentation(), seed)
-    plan = plan_batches(_lengths(index, schedule.excerpts), Batching(seconds=schedule.batch_seconds), 1)
-    if schedule.remembered:
-        objective.train()
-        dataset: Dataset[Example] = remember(objective, index, out, schedule.remembered, augment, workers)
-        workers = 0  # everything is in memory
-    else:
-        dataset = Conversations(index, augment, excerpts=schedule.excerpts)
-    loader = make_loader(dataset, Order(plan, seed), PADS, workers)
+    plan = plan_batches(lesson.num_samples, Batching(seconds=objective.schedule.batch_seconds), 1)
+    loader = make_loader(lesson.dataset, Order(plan, seed), PADS, lesson.workers)
     with Progress(out.name) as progress:
         run = _Run(objective, loader, arguments(objective, out, seed), [_Finite(), *_boards(out), progress])
         run.train(resume_from_checkpoint=last)
-    forget(out)
     return {k: v for record in run.state.log_history[-2:] for k, v in record.items()}
-
-
-def _lengths(index: Index, excerpts: bool) -> npt.NDArray[np.int64]:
-    """Samples of what is read of each conversation."""
-    if not excerpts:
-        return index.num_samples
-    reader = Reader(index.folder)
-    rows = (reader.row(index[number]) for number in range(len(index)))
-    return np.array([sum(end - start for start, end in spans_of(row)) or row.num_samples for row in rows], np.int64)
 
 
 def arguments(objective: Objective, out: Path, seed: int) -> TrainingArguments:

@@ -5,7 +5,8 @@
     label   SIL  HOD  Could you   uh   SIL  wait EOS  EOS  EOS  SIL
 
 A word's tokens lie evenly over its time, each in the tick that it ends in, ``LATE`` samples later. A tick of speech in
-which nothing ends is [HOD]. After a turn of the user ``OVER`` ticks are [EOS], after a backchannel [BOC]; silence
+which nothing ends is [HOD] in a turn and [BOC] in a backchannel: who cuts in is to be told from who agrees before the
+first word is over. After a turn of the user ``OVER`` ticks are [EOS], after a backchannel [BOC]; silence
 before, between and within turns is [SIL]: so what tells a pause from an end is learned too.
 
 Shape suffix: K ticks (160 ms).
@@ -39,16 +40,17 @@ def worded(row: Row, encode: Encode, tokens: ControlTokens) -> npt.NDArray[np.in
     for segment in own:
         over = (segment.end + LATE) // FRAME_SAMPLES
         label_K2[over : over + OVER, 0] = tokens.boc if segment.kind == "backchannel" else tokens.eos
-    for start, end in row.spoken("user"):
-        label_K2[(start + LATE) // FRAME_SAMPLES : (end + LATE) // FRAME_SAMPLES, 0] = tokens.hod
-    ended: dict[int, list[int]] = {}
+        for part in segment.words or (segment,):
+            begun, ended = ((at + LATE) // FRAME_SAMPLES for at in (part.start, part.end))
+            label_K2[begun:ended, 0] = tokens.boc if segment.kind == "backchannel" else tokens.hod
+    last: dict[int, list[int]] = {}
     for segment in own:
         for word in segment.words:
             ids = encode(" " + word.text.strip(_MARKS))
             for number, token in enumerate(ids, 1):
                 at = word.start + (word.end - word.start) * number // len(ids)
-                ended.setdefault((at + LATE) // FRAME_SAMPLES, []).append(token)
-    for tick, found in ended.items():
+                last.setdefault((at + LATE) // FRAME_SAMPLES, []).append(token)
+    for tick, found in last.items():
         kept = found[-TOGETHER:]
         if tick < ticks:
             label_K2[tick, : len(kept)] = kept
