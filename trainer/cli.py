@@ -57,7 +57,7 @@ def fit(
 def kfold(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, as `fit` wrote it.")],
     folds: Annotated[int, typer.Option(min=2, help="K.")] = 3,
-    share: Annotated[str, typer.Option(help="encoder: all set out from where the run began its duplex stage; nothing.")] = "encoder",
+    share: Annotated[str, typer.Option(help="encoder: all set out from where RUN began stage 2; nothing.")] = "encoder",
     judge: Annotated[str, typer.Option(help="grammar, or {kind: gemini, model: NAME} and the like.")] = "grammar",
     fold: Annotated[int | None, typer.Option(min=0, help="This one alone: one per machine or GPU, then all.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,

@@ -9,8 +9,8 @@
 RelayS2S section 2.4. The paper does not say its K.
 
 The verifier reads hidden states, and those of networks from different random weights have no directions in common. So
-the folds and the full model set out from one checkpoint: a pretrained one, or where the full run began its duplex stage:
-it has learned to transcribe, and to answer written dialogues that are none of the dataset's (``share``).
+the folds and the full model set out from one checkpoint: a pretrained one, or where the full run began its duplex
+stage, which has learned to transcribe, and to answer written dialogues that are none of the dataset's (``share``).
 """
 
 from __future__ import annotations
