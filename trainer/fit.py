@@ -139,6 +139,8 @@ def _stage(name: str, path: FastPath, config: Fit, index: Index, out: Path, work
         lesson = lessons.spoken(objective, index, out, config.seed, workers)
     figures = train(objective, lesson, out, seed=config.seed)
     hearing.forget(out)
+    if schedule.words and not schedule.transcribe:
+        hearing.level(path, index)
     path.save_weights(out / WEIGHTS)
     write_text(out / "done.json", json.dumps(figures))
     return figures

@@ -48,6 +48,9 @@ class Schedule(Strict):
     """The tower stays as it is: its speech vectors are kept in so many variants, see ``trainer.stages.hearing``."""
     dialogues: int = Field(default=0, ge=0)
     """Learn from so many written dialogues, see ``trainer.stages.imagining``; the tower stays as it is."""
+    silence: float = Field(default=1.0, ge=0)
+    """What [SIL] and [HOD] count in this stage, times the preset's weights: the timing of written dialogues is made
+    up."""
     deafened: float = Field(default=0.0, ge=0, le=1)
     """Share of the assistant's turns that are learned without hearing the user: drafts are made so."""
     stretch: float = Field(default=0.0, ge=0, le=0.3)
@@ -125,8 +128,9 @@ EMBEDDED = Preset(
         decay="cosine",
         freeze="tower",
         dialogues=8000,
+        silence=0.1,
         optimiser="muon",
-        notes=0.5,
+        notes=0.2,
         deafened=0.4,
     ),
     duplex=Schedule(

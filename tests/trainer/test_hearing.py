@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tests.tiny import Tiny, built
 from tests.trainer.tiny_preset import STEPS, tiny
+from trainer.data.audio import Reader
 from trainer.data.augment import Augment, Augmentation
 from trainer.data.index import open_index
 from trainer.data.loader import Pick
@@ -18,7 +19,7 @@ from trainer.fit import Fit, fit
 from trainer.model.fastpath import FastPath
 from trainer.presets import Preset, Schedule
 from trainer.stages import run as running
-from trainer.stages.hearing import remember
+from trainer.stages.hearing import level, remember
 from trainer.stages.objectives import SPEECH, Conversing
 from trainer.targets import label_ticks
 
@@ -47,6 +48,32 @@ def test_variants_differ_and_are_made_once(built: Tiny, tmp_path: Path) -> None:
     assert first.targets[SPEECH].shape == (label_ticks(first.row.num_samples), 16)
     assert not torch.equal(torch.from_numpy(first.targets[SPEECH]), torch.from_numpy(second.targets[SPEECH]))
     assert torch.equal(torch.from_numpy(first.targets[SPEECH]), torch.from_numpy(third.targets[SPEECH]))
+
+
+def test_speech_vectors_get_the_size_of_the_embeddings_and_say_what_they_said(built: Tiny) -> None:
+    index = open_index(str(built.out), "train")
+    path = FastPath.begin(remembering(), ["Go left.", "Turn right at the bridge, please."]).eval()
+    assert path.heard is not None
+    assert path.heard_norm is not None
+    samples_BN = torch.from_numpy(Reader(index.folder).samples(index[0]))[None]
+    with torch.no_grad():
+        path.tower.adapter.project.weight.mul_(20)
+        before_BKD, _ = path.speech(samples_BN, torch.tensor([samples_BN.shape[1]]))
+        level(path, index)
+        after_BKD, _ = path.speech(samples_BN, torch.tensor([samples_BN.shape[1]]))
+        said = [path.heard(path.heard_norm(speech_BKD)) for speech_BKD in (before_BKD, after_BKD)]
+        assert torch.cosine_similarity(*said, dim=-1).min() > 0.999
+    size = path.duplex.embedding.weight.square().mean().sqrt()
+    assert 0.5 < after_BKD.square().mean().sqrt() / size < 2 < before_BKD.square().mean().sqrt() / size
+
+
+def test_silence_counts_what_the_stage_says() -> None:
+    path = FastPath.begin(remembering(), ["Go left."])
+    weight_V = Conversing(path, Schedule(steps=1, batch_seconds=40, lr=1e-3, silence=0.1)).weight_V
+    assert isinstance(weight_V, torch.Tensor)
+    usual = path.preset.weights
+    found = weight_V[[path.tokens.sil, path.tokens.hod, path.tokens.bos]]
+    assert found.tolist() == pytest.approx([0.1 * usual.sil, 0.1 * usual.hod, usual.bos])
 
 
 def test_the_tower_stays_and_a_killed_run_goes_on(built: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,5 +114,5 @@ def test_the_tower_stays_and_a_killed_run_goes_on(built: Tiny, tmp_path: Path, m
 
 
 def test_what_cannot_be_remembered_is_refused() -> None:
-    with pytest.raises(ValidationError, match="remembered speech needs freeze: tower"):
+    with pytest.raises(ValidationError, match="remembered speech and dialogues need freeze: tower"):
         Schedule(steps=1, batch_seconds=40, lr=1e-3, remembered=1)

@@ -96,5 +96,10 @@ class Adapter(nn.Module):
             x_BED = stage(seen_BED)
         return x_BED, AdapterState(tuple(kept))
 
+    @property
+    def project(self) -> nn.Linear:
+        """The last layer."""
+        return self._stages()[-1].project
+
     def _stages(self) -> list[Stage]:
         return [stage for stage in self.stages if isinstance(stage, Stage)]

@@ -43,7 +43,9 @@ class Objective(nn.Module):
         self._targets: dict[str, Target] = {}
         self._letters: dict[str, Tensor] = {}
         self._words: dict[str, Tensor] = {}
-        weight_V = torch.from_numpy(class_weights(fast_path.tokens, fast_path.preset.weights))
+        weights = fast_path.preset.weights
+        quiet = {name: schedule.silence * getattr(weights, name) for name in ("sil", "hod")}
+        weight_V = torch.from_numpy(class_weights(fast_path.tokens, weights.model_copy(update=quiet)))
         self.register_buffer("weight_V", weight_V, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
