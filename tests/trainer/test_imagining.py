@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from datagen.core.rng import stream
 from datagen.core.types import Dialogue, Turn
+from datagen.core.units import FRAME_SAMPLES
 from trainer.data.loader import Pick
 from trainer.losses import IGNORED
 from trainer.stages.imagining import Bank, Imagined, imagined
 from trainer.stages.objectives import SPEECH
 from trainer.stages.wording import worded
-from trainer.targets import items_of, label_ticks, target
+from trainer.targets import Rules, items_of, label_ticks, target
 from trainer.tokens import ControlTokens
 
 TOKENS = ControlTokens(pad=90, bos=91, sil=92, boc=93, hod=94, stp=95, eos=96, vocabulary=97)
@@ -32,17 +33,45 @@ def dialogue(texts: list[str], opens: str = "user") -> Dialogue:
     return Dialogue(id="d", language="en", domain="x", source="s", licence="CC0-1.0", turns=turns)
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=6), st.sampled_from(["user", "assistant"]), st.integers(0, 9))
-def test_every_token_of_both_sides_is_there_in_order(texts: list[str], opens: str, seed: int) -> None:
-    told = dialogue(texts, opens)
-    row = imagined(told, encode, stream(seed, "d", "imagined"))
-    made = target(items_of(row), row.num_samples, encode, TOKENS)
-    said = [t for t in made.ids_K.tolist() if t not in CONTROLS]
-    assert said == [t for turn in told.turns if turn.speaker == "assistant" for t in encode(turn.text)]
-    assert made.overflow.lost_tokens == made.overflow.left_out == 0
+DIALOGUES = st.builds(
+    lambda texts, opens: dialogue(texts, opens),
+    st.lists(TEXTS, min_size=1, max_size=6),
+    st.sampled_from(["user", "assistant"]),
+)
+
+
+@given(DIALOGUES, st.integers(0, 9), st.sampled_from([(), ("ab",)]))
+def test_every_token_of_the_user_is_heard_in_order(told: Dialogue, seed: int, nods: tuple[str, ...]) -> None:
+    row = imagined(told, encode, stream(seed, "d", "imagined"), nods)
     heard = [int(t) for tick in worded(row, encode, TOKENS) for t in tick if t not in CONTROLS]
-    assert heard == [t for turn in told.turns if turn.speaker == "user" for t in encode(turn.text)]
-    assert all(a.end < b.start for a, b in zip(row.segments, row.segments[1:], strict=False))
+    spoken = [s for s in row.segments if s.speaker == "user"]
+    assert heard == [t for segment in spoken for t in encode(segment.text)]
+    turns = [s.text for s in row.segments if s.kind == "turn"]
+    assert turns == [turn.text for turn in told.turns], "a turn comes after the one before, whoever cuts in"
+
+
+@given(DIALOGUES, st.integers(0, 9), st.sampled_from([(), ("ab",)]))
+def test_the_assistant_says_all_of_its_turns_or_stops_for_the_user(
+    told: Dialogue, seed: int, nods: tuple[str, ...]
+) -> None:
+    row = imagined(told, encode, stream(seed, "d", "imagined"), nods)
+    ids = target(items_of(row), row.num_samples, encode, TOKENS, Rules(interrupted="written")).ids_K.tolist()
+    own = [s for s in row.segments if s.speaker == "assistant"]
+    assert ids.count(TOKENS.bos) == len(own)
+    assert ids.count(TOKENS.stp) == sum(s.yielded for s in own)
+    for segment in own:
+        start = segment.start // FRAME_SAMPLES
+        said = ids[start + 1 : start + 1 + len(encode(segment.text))]
+        assert segment.yielded or said == encode(segment.text)
+        others = [s for s in row.segments if s.speaker == "user" and s.start < segment.end and segment.start < s.end]
+        assert {s.kind for s in others} <= ({"turn"} if segment.yielded else {"backchannel"})
+
+
+def test_both_happen() -> None:
+    told = dialogue(["ab cd ef gh " * 4, "ab cd ef gh " * 4] * 3)
+    rows = [imagined(told, encode, stream(seed, "d", "imagined"), ["ab"]) for seed in range(20)]
+    assert any(s.yielded for row in rows for s in row.segments)
+    assert any(s.kind == "backchannel" for row in rows for s in row.segments)
 
 
 def test_the_same_draw_gives_the_same_row() -> None:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
+from datagen.core.records import SegmentKind
 from datagen.core.rng import stream
-from datagen.core.types import Dialogue, Turn, Word
+from datagen.core.types import Dialogue, Speaker, Word
 from datagen.core.units import FRAME_SAMPLES
 from trainer.data.loader import Example, Pick
 from trainer.data.rows import Row, Segment
@@ -34,45 +35,56 @@ PAUSE_SHARE = 0.3
 """Of the user's punctuation inside a turn that is a pause."""
 SLOW_SHARE = 0.4
 """Of the user's words that take a tick more than they have tokens."""
+CUT_SHARE, NOD_SHARE = 0.25, 0.35
+"""Of the assistant's long turns that the user cuts short, and of the others those with a backchannel."""
+LONG_TICKS = 10
+SPOKEN_TICKS = 1.6
+"""Of speech per token of the assistant: where it may be cut, which is mostly after its text is out."""
+OVERLAP_TICKS = 2.5
+"""From the user's onset to the assistant's silence: 400 ms, as in the ``polite`` profile."""
 TAIL_TICKS = 6
 """After the last word."""
 KEPT = 64
 """Speech vectors of a label."""
 
 
-def imagined(dialogue: Dialogue, encode: Encode, rng: np.random.Generator) -> Row:
-    """A dialogue as the row of a conversation that nobody spoke: a token of the user or of the assistant per tick."""
+def imagined(dialogue: Dialogue, encode: Encode, rng: np.random.Generator, nods: Sequence[str] = ()) -> Row:
+    """A dialogue as the row of a conversation that nobody spoke: a token of the user or of the assistant per tick.
+
+    In a share of the assistant's turns the user cuts in with the next turn, in others with one of ``nods`` (texts of
+    backchannels), which the assistant is to talk through. All that is said is what the dialogue says.
+    """
     at = float(rng.uniform(1, 4))
     segments: list[Segment] = []
-    for turn in dialogue.turns:
+    for turn, after in zip(dialogue.turns, [*dialogue.turns[1:], None], strict=True):
         if turn.speaker == "user":
-            words, at = _spoken(turn, at, encode, rng)
-            if not words:
-                continue
-            start, end = words[0].start, words[-1].end
+            words = _spoken(turn.text, at, encode, rng)
+            segments += _user(words, turn.text, "turn")
+            at = words[-1].end / FRAME_SAMPLES if words else at
         else:
-            words, start = [], round(at * FRAME_SAMPLES)
-            at = at // 1 + len(encode(turn.text)) + 2
-            end = round(at * FRAME_SAMPLES)
-        segments.append(
-            Segment(
-                speaker=turn.speaker,
-                kind="turn",
-                start=start,
-                end=end,
-                text=turn.text,
-                text_full=turn.text,
-                words=tuple(words),
-            )
-        )
+            ticks = len(encode(turn.text)) + 2
+            end, cut = at // 1 + ticks, after is not None and ticks >= LONG_TICKS and rng.random() < CUT_SHARE
+            if cut:
+                onset = at + rng.uniform(3, SPOKEN_TICKS * ticks)
+                end = onset + max(OVERLAP_TICKS + rng.normal(0, 0.5), 1)
+            elif nods and ticks >= LONG_TICKS and rng.random() < NOD_SHARE:
+                nod = nods[int(rng.integers(len(nods)))]
+                segments += _user(_spoken(nod, at + rng.uniform(3, ticks - 4), encode, rng), nod, "backchannel")
+            segments.append(_segment("assistant", "turn", _sample(at), _sample(end), turn.text, yielded=cut))
+            if cut:
+                at = onset
+                continue
+            at = end
         at += float(rng.uniform(*GAP_TICKS))
+    segments.sort(key=lambda segment: segment.start)
+    last = max((segment.end for segment in segments), default=0)
     return Row(
         id=dialogue.id,
         language=dialogue.language,
         domain=dialogue.domain,
         source=dialogue.source,
         profile="imagined",
-        num_samples=round((at + TAIL_TICKS) * FRAME_SAMPLES),
+        num_samples=last + TAIL_TICKS * FRAME_SAMPLES,
         segments=tuple(segments),
         events=(),
         user_voice="",
@@ -80,17 +92,47 @@ def imagined(dialogue: Dialogue, encode: Encode, rng: np.random.Generator) -> Ro
     )
 
 
-def _spoken(turn: Turn, at: float, encode: Encode, rng: np.random.Generator) -> tuple[list[Word], float]:
-    """The user's words on the clock, and the tick that they end at."""
+def _user(words: Sequence[Word], text: str, kind: SegmentKind) -> list[Segment]:
+    """The segment, or none where nothing is said."""
+    return [_segment("user", kind, words[0].start, words[-1].end, text, words)] if words else []
+
+
+def _segment(
+    speaker: Speaker,
+    kind: SegmentKind,
+    start: int,
+    end: int,
+    text: str,
+    words: Sequence[Word] = (),
+    yielded: bool = False,
+) -> Segment:
+    return Segment(
+        speaker=speaker,
+        kind=kind,
+        start=start,
+        end=end,
+        text=text,
+        text_full=text,
+        words=tuple(words),
+        yielded=yielded,
+    )
+
+
+def _spoken(said: str, at: float, encode: Encode, rng: np.random.Generator) -> list[Word]:
+    """The user's words on the clock, from a tick on."""
     words: list[Word] = []
-    texts = turn.text.split()
+    texts = said.split()
     for number, text in enumerate(texts):
         start = at
         at += max(1, len(encode(" " + text))) + (rng.random() < SLOW_SHARE) - 0.15
-        words.append(Word(text=text, start=round(start * FRAME_SAMPLES), end=round(at * FRAME_SAMPLES)))
+        words.append(Word(text=text, start=_sample(start), end=_sample(at)))
         if number + 1 < len(texts) and not text[-1].isalnum() and rng.random() < PAUSE_SHARE:
             at += float(rng.uniform(*PAUSE_TICKS))
-    return words, at
+    return words
+
+
+def _sample(ticks: float) -> int:
+    return round(ticks * FRAME_SAMPLES)
 
 
 class Bank:

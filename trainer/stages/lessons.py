@@ -18,7 +18,7 @@ from trainer.data.augment import Augment, Augmentation
 from trainer.data.excerpts import spans_of
 from trainer.data.index import Index
 from trainer.data.loader import Conversations, Example
-from trainer.data.rows import Row
+from trainer.data.rows import Row, Segment
 from trainer.stages.hearing import remember
 from trainer.stages.imagining import Bank, Imagined, imagined
 from trainer.stages.objectives import Objective
@@ -68,8 +68,13 @@ def read(
         return worded(row, encode, path.tokens)
 
     bank = Bank(((label(row), speech_KD) for row, speech_KD in heard.all()), path.tokens.hod)
-    rows = [imagined(d, encode, stream(seed, d.id, "imagined")) for d in dialogues]
+    nods = sorted({s.text for row, _ in heard.all() for s in row.segments if _nods(s)})
+    rows = [imagined(d, encode, stream(seed, d.id, "imagined"), nods) for d in dialogues]
     return Lesson(Imagined(rows, bank, label, seed), np.array([row.num_samples for row in rows]), 0)
+
+
+def _nods(segment: Segment) -> bool:
+    return segment.speaker == "user" and segment.kind == "backchannel"
 
 
 def _excerpted(index: Index) -> npt.NDArray[np.int64]:
