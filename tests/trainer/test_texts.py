@@ -22,6 +22,7 @@ def recipe(folder: Path, source: str) -> str:
 
 def test_a_source_that_never_ends_is_read_far_behind_the_dataset(tmp_path: Path) -> None:
     texts = texts_of("auto", recipe(tmp_path, "{kind: grammar, grammar: en}"))
+    assert texts is not None
     assert texts == Texts(source=GRAMMAR, first=FAR, seed=7)
     found = read(texts, 5)
     source = kinds.make("sources", kinds.parse("sources", GRAMMAR))

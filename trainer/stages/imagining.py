@@ -63,17 +63,18 @@ def imagined(dialogue: Dialogue, encode: Encode, rng: np.random.Generator, nods:
             at = words[-1].end / FRAME_SAMPLES if words else at
         else:
             ticks = len(encode(turn.text)) + 2
-            end, cut = at // 1 + ticks, after is not None and ticks >= LONG_TICKS and rng.random() < CUT_SHARE
-            if cut:
-                onset = at + rng.uniform(3, SPOKEN_TICKS * ticks)
+            answered = after is not None and after.speaker == "user" and ticks >= LONG_TICKS
+            if answered and rng.random() < CUT_SHARE:
+                onset = at + float(rng.uniform(3, SPOKEN_TICKS * ticks))
                 end = onset + max(OVERLAP_TICKS + rng.normal(0, 0.5), 1)
-            elif nods and ticks >= LONG_TICKS and rng.random() < NOD_SHARE:
-                nod = nods[int(rng.integers(len(nods)))]
-                segments += _user(_spoken(nod, at + rng.uniform(3, ticks - 4), encode, rng), nod, "backchannel")
-            segments.append(_segment("assistant", "turn", _sample(at), _sample(end), turn.text, yielded=cut))
-            if cut:
+                segments.append(_segment("assistant", "turn", _sample(at), _sample(end), turn.text, yielded=True))
                 at = onset
                 continue
+            if nods and ticks >= LONG_TICKS and rng.random() < NOD_SHARE:
+                nod = nods[int(rng.integers(len(nods)))]
+                segments += _user(_spoken(nod, at + rng.uniform(3, ticks - 4), encode, rng), nod, "backchannel")
+            end = at // 1 + ticks
+            segments.append(_segment("assistant", "turn", _sample(at), _sample(end), turn.text))
             at = end
         at += float(rng.uniform(*GAP_TICKS))
     segments.sort(key=lambda segment: segment.start)
