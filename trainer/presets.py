@@ -151,10 +151,10 @@ EMBEDDED = Preset(
 """7.2 million parameters, from random weights, half an hour on two CPU cores (12.6 hours of conversation).
 
 Stage 1 teaches the tower alone, by frames and ticks whose labels are known: a step takes half as long as with
-transcription by the language model, and 1,200 of them bring the words that the ticks hear from 60 % right (350 steps) to
-79 %. Then the language model reads 8,000 written dialogues: without them it learns 5,000 answers by heart and begins a
-fifth of its turns sensibly. Small batches at a high rate learn most: what counts is the number of steps. Stage 2 teaches
-it the timing, on speech vectors that were encoded once."""
+transcription by the language model, and 1,200 of them bring the words that the ticks hear from 60 % right (350 steps)
+to 79 %. Then the language model reads 8,000 written dialogues: without them it learns 5,000 answers by heart and begins
+a fifth of its turns sensibly. Small batches at a high rate learn most: what counts is the number of steps. Stage 2
+teaches it the timing, on speech vectors that were encoded once."""
 
 SMALL = Preset(
     name="small",
