@@ -88,6 +88,7 @@ def run(folder: Path, stage: str) -> dict[str, Any]:
 
     from trainer.data.index import open_index
     from trainer.model.fastpath import FastPath
+    from trainer.stages.lessons import spoken
     from trainer.stages.objectives import Conversing, Transcribing
     from trainer.stages.run import train
 
@@ -100,7 +101,8 @@ def run(folder: Path, stage: str) -> dict[str, Any]:
     before = {name: _mark(value) for name, value in path.named_parameters()}
     objective = Transcribing(path, preset.encoder) if stage == "encoder" else Conversing(path, preset.duplex)
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        figures = train(objective, index, Path(out) / stage, seed=0)
+        lesson = spoken(objective, index, Path(out), seed=0)
+        figures = train(objective, lesson, Path(out) / stage, seed=0)
     learning = {name: value for name, value in path.named_parameters() if value.requires_grad}
     moved = {name for name, value in path.named_parameters() if _mark(value) != before[name]}
     parts = {"encoder": path.tower.encoder, "adapter": path.tower.adapter, "llm": path.duplex.llm}
