@@ -57,6 +57,7 @@ def page(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def test_a_spoken_turn_is_answered_and_a_barge_in_is_honoured(page: Page) -> None:
     assert page.troubles == []
+    page.until("![...document.querySelectorAll('#turns td:last-child')].some(c => c.innerText === '…')", 20)
     ended = page.tab.locator("#turns td:last-child").all_inner_texts()
     assert ended == ["heard out", "barge-in"], "the last turn stands first"
     answers = page.tab.locator("#transcript .assistant")
