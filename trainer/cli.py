@@ -33,8 +33,8 @@ def fit(
     preset: PresetName = "embedded",
     seed: Annotated[int, typer.Option(help="Decides the weights and the order of the data.")] = 1,
     texts: Annotated[
-        str, typer.Option(help="More dialogues, unspoken: auto (from what wrote DATA), none, {kind: jsonl, path: ...}")
-    ] = "auto",
+        str, typer.Option(help="Read dialogues first: none, auto (more of what wrote DATA), {kind: jsonl, path: ...}")
+    ] = "none",
     workers: Annotated[int, typer.Option(min=0, help="Processes that read data.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the processor; default all.")] = None,
 ) -> None:

@@ -139,7 +139,7 @@ def _stage(name: str, path: FastPath, config: Fit, index: Index, out: Path, work
         lesson = lessons.spoken(objective, index, out, config.seed, workers)
     figures = train(objective, lesson, out, seed=config.seed)
     hearing.forget(out)
-    if schedule.words and not schedule.transcribe:
+    if name == "encoder" and "reading" in _stages(config):
         hearing.level(path, index)
     path.save_weights(out / WEIGHTS)
     write_text(out / "done.json", json.dumps(figures))

@@ -134,9 +134,9 @@ EMBEDDED = Preset(
         deafened=0.4,
     ),
     duplex=Schedule(
-        steps=1400,
-        batch_seconds=100,
-        lr=4e-3,
+        steps=900,
+        batch_seconds=200,
+        lr=2.5e-3,
         warmup_steps=40,
         decay="cosine",
         freeze="tower",
@@ -152,9 +152,11 @@ EMBEDDED = Preset(
 
 Stage 1 teaches the tower alone, by frames and ticks whose labels are known: a step takes half as long as with
 transcription by the language model, and 1,200 of them bring the words that the ticks hear from 60 % right (350 steps)
-to 79 %. Then the language model reads 8,000 written dialogues: without them it learns 5,000 answers by heart and begins
-a fifth of its turns sensibly. Small batches at a high rate learn most: what counts is the number of steps. Stage 2
-teaches it the timing, on speech vectors that were encoded once."""
+to 79 %. Stage 2 teaches the language model, on speech vectors that were encoded once.
+
+Where the run has texts, the language model reads 8,000 written dialogues in between. With two domains 89 % of its
+five-word prefixes are then valid. With all eighteen 31 % are, in place of 21, but turns are taken less well: [BOS] 69
+in place of 74 (free-running F1)."""
 
 SMALL = Preset(
     name="small",
