@@ -47,9 +47,7 @@ def fit(
     from trainer.texts import texts_of
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    chosen = named(preset)
-    found = texts_of(texts, data) if chosen.reading else None
-    path = run(Fit(data=data, preset=chosen, seed=seed, texts=found), out, workers=workers)
+    path = run(Fit(data=data, preset=named(preset), seed=seed, texts=texts_of(texts, data)), out, workers=workers)
     typer.echo(f"the fast path is in {path}")
 
 

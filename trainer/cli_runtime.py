@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from datagen.core.types import Voice
+from trainer.asked import mapping
 
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or owner/name on the Hub.")]
 Mode = Annotated[
@@ -184,13 +185,7 @@ def kind_of(family: str, text: str) -> dict[str, Any]:
     """The mapping that an option stands for: a kind's name, or YAML. ValueError, one line, for anything else."""
     from trainer.runtime import backends
 
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError(f"{family}: {text!r} is no YAML; give a kind, or {{kind: NAME, ...}}") from None
-    raw = {"kind": raw} if isinstance(raw, str) else raw
-    if not isinstance(raw, dict):
-        raise ValueError(f"{family}: {text!r} names no kind; there are: {', '.join(backends.names(family))}")
+    raw = mapping(family, text, f"there are: {', '.join(backends.names(family))}, or {{kind: NAME, ...}}")
     backends.parse(family, raw)
     return raw
 

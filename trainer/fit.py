@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from datagen.core.types import Split, Strict
-from trainer import features, texts
+from trainer import features
 from trainer.aside import write_text
 from trainer.data.audio import Reader
 from trainer.data.index import Index, open_index
@@ -30,7 +30,7 @@ from trainer.presets import Preset, Schedule
 from trainer.stages import hearing, lessons
 from trainer.stages.objectives import Conversing, Transcribing
 from trainer.stages.run import WEIGHTS, train
-from trainer.texts import Texts
+from trainer.texts import Texts, read
 
 CMVN_HOURS = 1.0
 """Audio that the normalisation is estimated on: 80 means and deviations need no more."""
@@ -94,10 +94,10 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
 
 
 def _digest(file: Path) -> str:
-    """ValueError where the first stage is not there."""
+    """ValueError where what comes before stage 2 is not there."""
     if not file.is_file():
         raise ValueError(
-            f"{file} is missing: the run has no finished first stage; train it with `python -m trainer fit`"
+            f"{file} is missing: the run has not come to its stage 2; train it with `python -m trainer fit`"
         )
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -119,9 +119,10 @@ def _begun(config: Fit, index: Index, folder: Path) -> FastPath:
 
 
 def _stages(config: Fit) -> list[str]:
-    """Names of the schedules in the preset, in order."""
-    reads = config.preset.reading is not None and config.texts is not None
-    return ["encoder", *(["reading"] if reads else []), "duplex"]
+    """Names of the schedules in the preset, in order. ValueError for texts that nothing would read."""
+    if config.texts is not None and config.preset.reading is None:
+        raise ValueError(f"texts: the preset {config.preset.name} has no stage that reads them; give none")
+    return ["encoder", *(["reading"] if config.texts is not None else []), "duplex"]
 
 
 def _stage(name: str, path: FastPath, config: Fit, index: Index, out: Path, workers: int) -> dict[str, Any]:
@@ -133,13 +134,13 @@ def _stage(name: str, path: FastPath, config: Fit, index: Index, out: Path, work
     objective = (Transcribing if name == "encoder" else Conversing)(path, schedule, config.seed)
     if schedule.dialogues:
         assert config.texts is not None
-        dialogues = texts.read(config.texts, schedule.dialogues)
-        lesson = lessons.read(objective, index, out, config.seed, dialogues, workers)
+        dialogues = read(config.texts, schedule.dialogues)
+        lesson = lessons.written(objective, index, out, config.seed, dialogues, workers)
     else:
         lesson = lessons.spoken(objective, index, out, config.seed, workers)
     figures = train(objective, lesson, out, seed=config.seed)
     hearing.forget(out)
-    if name == "encoder" and "reading" in _stages(config):
+    if name == "encoder" and config.texts is not None:
         hearing.level(path, index)
     path.save_weights(out / WEIGHTS)
     write_text(out / "done.json", json.dumps(figures))

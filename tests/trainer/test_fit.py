@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.tiny import Tiny, built
+from tests.trainer.killing import killed_at
 from tests.trainer.tiny_preset import STEPS, tiny
 from trainer.failing import Diverged
 from trainer.fit import Fit, fit
@@ -58,24 +59,8 @@ def test_a_run_leaves_a_fast_path_and_says_what_it_did(trained: Path) -> None:
 def test_a_killed_run_goes_on_to_the_same_weights(
     built: Tiny, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    steps = 0
-
-    class Killed(BaseException):
-        """As a signal would."""
-
-    original = running._Run.compute_loss
-
-    def dying(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == (4 if at == "encoder" else STEPS + 4):
-            raise Killed
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running._Run, "compute_loss", dying)
-        with pytest.raises(Killed):
-            fit(config(built), tmp_path / "run")
+    with killed_at(4 if at == "encoder" else STEPS + 4, monkeypatch):
+        fit(config(built), tmp_path / "run")
     assert not (tmp_path / "run" / "fastpath").exists()
     again = fit(config(built), tmp_path / "run")
     assert same(weights(again), weights(trained))
@@ -93,24 +78,17 @@ def test_written_dialogues_come_between_the_stages_and_are_not_read_twice(
     moved = [{name for name in one if not torch.equal(one[name], two[name])} for one, two in pairwise(stages)]
     assert all(names and not any(name.startswith("tower.") for name in names) for names in moved)
 
-    original = running._Run.compute_loss
-    steps = 0
-
-    def dying(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == STEPS + 4:
-            raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running._Run, "compute_loss", dying)
-        with pytest.raises(KeyboardInterrupt):
-            fit(asked, tmp_path / "run")
+    with killed_at(STEPS + 4, monkeypatch):
+        fit(asked, tmp_path / "run")
     assert same(weights(fit(asked, tmp_path / "run")), weights(whole))
     fold = fit(asked, tmp_path / "fold", rows=[0, 1, 2], after=whole.parent)
     assert not (fold.parent / "reading").exists(), "a fold sets out from where the whole run had read"
     assert not list(tmp_path.rglob("heard-*"))
+
+
+def test_texts_that_nothing_would_read_are_refused(built: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the preset tiny has no stage that reads them"):
+        fit(config(built, texts=Texts(source=GRAMMAR)), tmp_path)
 
 
 def test_a_saved_fast_path_is_the_same_fast_path(trained: Path, tmp_path: Path) -> None:

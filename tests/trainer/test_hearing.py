@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from tests.tiny import Tiny, built
+from tests.trainer.killing import killed_at
 from tests.trainer.tiny_preset import STEPS, tiny
 from trainer.data.audio import Reader
 from trainer.data.augment import Augment, Augmentation
@@ -79,24 +79,8 @@ def test_silence_counts_what_the_stage_says() -> None:
 def test_the_tower_stays_and_a_killed_run_goes_on(built: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Fit(data=str(built.out), preset=remembering())
     whole = FastPath.load(fit(config, tmp_path / "whole"))
-    steps = 0
-
-    class Killed(BaseException):
-        """As a signal would."""
-
-    original = running._Run.compute_loss
-
-    def dying(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == STEPS + 4:
-            raise Killed
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running._Run, "compute_loss", dying)
-        with pytest.raises(Killed):
-            fit(config, tmp_path / "run")
+    with killed_at(STEPS + 4, monkeypatch):
+        fit(config, tmp_path / "run")
     resumed = FastPath.load(fit(config, tmp_path / "run"))
     begun = FastPath.load(tmp_path / "whole" / "begun")
     heard = FastPath.load(tmp_path / "whole" / "begun")

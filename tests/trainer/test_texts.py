@@ -33,8 +33,9 @@ def test_a_source_that_never_ends_is_read_far_behind_the_dataset(tmp_path: Path)
 
 
 def test_a_source_that_ends_may_hold_the_test_split_and_is_not_read_unasked(built: Tiny, tmp_path: Path) -> None:
-    assert texts_of("auto", str(built.out)) is None
-    assert texts_of("auto", str(tmp_path)) is None
+    for folder in (built.out, tmp_path):
+        with pytest.raises(ValueError, match="finds no source that never ends"):
+            texts_of("auto", str(folder))
     assert texts_of("none", recipe(tmp_path, "{kind: grammar, grammar: en}")) is None
 
 
@@ -49,7 +50,7 @@ def test_dialogues_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ("grammar", "names no kind; give auto, none"),
+        ("[1, 2]", "names no kind; give none, auto"),
         ("{kind: [", "is no YAML"),
         ("{kind: gramar}", "unknown kind 'gramar' of sources"),
     ],

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import yaml
 from pydantic import BaseModel
 
 from datagen import kinds
@@ -23,6 +22,7 @@ from datagen.core.asking import Ask
 from datagen.core.judging import Score, Sensible, score_ask, sensible_ask
 from datagen.core.types import Strict, Turn
 from datagen.files import Folder
+from trainer.asked import mapping
 from trainer.data.rows import Row
 from trainer.evaluate.judging import GrammarJudge
 
@@ -165,15 +165,7 @@ class ModelGrader:
 
 def judge_config(text: str) -> dict[str, Any]:
     """The mapping that ``--judge`` stands for. ValueError when it stands for none."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"judge: {text!r} is no YAML: {error}") from error
-    if isinstance(raw, str):
-        raw = {"kind": raw}
-    if not isinstance(raw, dict) or "kind" not in raw:
-        raise ValueError(f"judge: {text!r} names no kind; give grammar, or {{kind: gemini, model: NAME}}")
-    return raw
+    return mapping("judge", text, "give grammar, or {kind: gemini, model: NAME}")
 
 
 @contextmanager

@@ -43,7 +43,6 @@ def spoken(objective: Objective, index: Index, out: Path, seed: int, workers: in
     schedule = objective.schedule
     augment = Augment(Augmentation(), seed)
     if schedule.remembered:
-        objective.train()
         kept = remember(objective, index, out, schedule.remembered, augment, workers)
         return Lesson(kept, index.num_samples, 0)
     if schedule.excerpts:
@@ -51,14 +50,13 @@ def spoken(objective: Objective, index: Index, out: Path, seed: int, workers: in
     return Lesson(Conversations(index, augment), index.num_samples, workers)
 
 
-def read(
+def written(
     objective: Objective, index: Index, out: Path, seed: int, dialogues: Sequence[Dialogue], workers: int = 0
 ) -> Lesson:
     """Written dialogues, heard with what the tower makes of some of the dataset's conversations."""
     path = objective.fast_path
     some = index.select(range(0, len(index), max(1, round(index.hours / BANK_HOURS))))
-    objective.train()
-    heard = remember(objective, some, out, 1, Augment(Augmentation(), seed), workers)
+    heard = list(remember(objective, some, out, 1, Augment(Augmentation(), seed), workers).all())
 
     @lru_cache(maxsize=100_000)
     def encode(text: str) -> list[int]:
@@ -67,8 +65,8 @@ def read(
     def label(row: Row) -> npt.NDArray[np.int64]:
         return worded(row, encode, path.tokens)
 
-    bank = Bank(((label(row), speech_KD) for row, speech_KD in heard.all()), path.tokens.hod)
-    nods = sorted({s.text for row, _ in heard.all() for s in row.segments if _nods(s)})
+    bank = Bank(((label(row), speech_KD) for row, speech_KD in heard), path.tokens.hod)
+    nods = sorted({s.text for row, _ in heard for s in row.segments if _nods(s)})
     rows = [imagined(d, encode, stream(seed, d.id, "imagined"), nods) for d in dialogues]
     return Lesson(Imagined(rows, bank, label, seed), np.array([row.num_samples for row in rows]), 0)
 

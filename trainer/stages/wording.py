@@ -38,11 +38,12 @@ def worded(row: Row, encode: Encode, tokens: ControlTokens) -> npt.NDArray[np.in
     label_K2[:, 0] = tokens.sil
     own = [s for s in row.segments if s.speaker == "user"]
     for segment in own:
+        during, after = (tokens.boc,) * 2 if segment.kind == "backchannel" else (tokens.hod, tokens.eos)
         over = (segment.end + LATE) // FRAME_SAMPLES
-        label_K2[over : over + OVER, 0] = tokens.boc if segment.kind == "backchannel" else tokens.eos
+        label_K2[over : over + OVER, 0] = after
         for part in segment.words or (segment,):
             begun, ended = ((at + LATE) // FRAME_SAMPLES for at in (part.start, part.end))
-            label_K2[begun:ended, 0] = tokens.boc if segment.kind == "backchannel" else tokens.hod
+            label_K2[begun:ended, 0] = during
     last: dict[int, list[int]] = {}
     for segment in own:
         for word in segment.words:
