@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from datagen.core.records import SegmentKind
 from datagen.core.types import Speaker, Strict
@@ -28,6 +29,10 @@ class Rules(Strict):
     """clean: [HOD] while the assistant is audible after its text; False leaves [SIL] there."""
     interrupted: Literal["heard", "written"] = "heard"
     """clean: the text of a turn that was cut. heard: its audible words; written: all of it, as far as it fits."""
+    answer_ms: int | None = Field(default=None, ge=0)
+    """[BOS] so long after the end of the user's turn, see ``targets.items_of``. None: where it was recorded."""
+    stop_ms: int | None = Field(default=None, ge=0)
+    """[STP] so long after the user begins to cut in. None: where the recorded assistant stops."""
 
 
 class Item(NamedTuple):

@@ -38,5 +38,7 @@ def _overflow(index: Index, preset: Preset, vocabulary: int) -> Overflow:
     rows = [reader.row(index[number]) for number in range(0, len(index), max(1, len(index) // SAMPLE))]
     tokenizer = train_tokenizer((s.text_full for row in rows for s in row.segments), vocabulary)
     tokens = add_control_tokens(tokenizer, eos=preset.eos)
-    found = (target(items_of(row), row.num_samples, lambda t: encode(tokenizer, t), tokens, rules) for row in rows)
+    found = (
+        target(items_of(row, rules), row.num_samples, lambda t: encode(tokenizer, t), tokens, rules) for row in rows
+    )
     return sum((made.overflow for made in found), Overflow())

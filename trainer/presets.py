@@ -46,6 +46,8 @@ class Schedule(Strict):
     """Learn from the user's parts alone: for stage 1, see ``trainer.data.excerpts``."""
     remembered: int = Field(default=0, ge=0)
     """The tower stays as it is: its speech vectors are kept in so many variants, see ``trainer.stages.hearing``."""
+    retimed: bool = False
+    """Remembered conversations are told on another clock in every epoch, see ``trainer.stages.retiming``."""
     dialogues: int = Field(default=0, ge=0)
     """Learn from so many written dialogues, see ``trainer.stages.imagining``; the tower stays as it is."""
     silence: float = Field(default=1.0, ge=0)
@@ -104,7 +106,7 @@ EMBEDDED = Preset(
     ),
     llm=RandomLlm(hidden=256, layers=5, heads=4, kv_heads=2, ffn=768),
     vocabulary=4096,
-    rules=Rules(interrupted="written"),
+    rules=Rules(interrupted="written", answer_ms=270, stop_ms=480),
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(
@@ -141,6 +143,7 @@ EMBEDDED = Preset(
         decay="cosine",
         freeze="tower",
         remembered=2,
+        retimed=True,
         optimiser="muon",
         notes=0.5,
         deafened=0.4,

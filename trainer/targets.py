@@ -37,9 +37,9 @@ from pydantic import Field
 
 from datagen.core.records import SegmentKind
 from datagen.core.types import Speaker, Strict
-from datagen.core.units import FRAME_SAMPLES, frame_of
+from datagen.core.units import FRAME_SAMPLES, frame_of, from_ms
 from trainer._writing import Encode, Ids, Item, Overflow, Rules, clean, compatible
-from trainer.data.rows import Row
+from trainer.data.rows import Row, Segment
 from trainer.tokens import ControlTokens
 
 __all__ = [
@@ -61,6 +61,9 @@ __all__ = [
     "pad_to",
     "target",
 ]
+
+STEADIED = from_ms(320)
+"""How far a [BOS] or [STP] is moved at most: two ticks. More is no jitter."""
 
 
 class ClassWeights(Strict):
@@ -120,9 +123,34 @@ def label_ticks(num_samples: int) -> int:
     return (num_samples + FRAME_SAMPLES // 2) // FRAME_SAMPLES
 
 
-def items_of(row: Row) -> list[Item]:
-    """A row's segments, in its order, as ``target`` takes them."""
-    return [Item(s.speaker, s.kind, s.start, s.end, s.text, s.text_full, s.yielded) for s in row.segments]
+def items_of(row: Row, rules: Rules | None = None) -> list[Item]:
+    """A row's segments, in its order, as ``target`` takes them.
+
+    How long the recorded assistant waits, and talks on when it is cut, was drawn by lot. Nobody can hear a lot, and a
+    model that is to learn it is sure of no tick. ``answer_ms`` and ``stop_ms`` put the start of an answer, and the end
+    of a turn that is cut, a fixed time after what the model does hear, where that is ``STEADIED`` away at most.
+    """
+    rules = rules or Rules()
+    found: list[Item] = []
+    before: Segment | None = None
+    for place, s in enumerate(row.segments):
+        start, end = s.start, s.end
+        if s.speaker == "assistant" and s.kind == "turn":
+            if before is not None and before.speaker == "user" and before.end <= start:
+                start = _steady(start, before.end, rules.answer_ms)
+            if s.yielded:
+                end = _steady(end, row.cut_in(place), rules.stop_ms)
+            if start >= end:
+                start, end = s.start, s.end
+        before = s if s.kind == "turn" else before
+        found.append(Item(s.speaker, s.kind, start, end, s.text, s.text_full, s.yielded))
+    return found
+
+
+def _steady(recorded: int, heard: int, after_ms: int | None) -> int:
+    """A fixed time after what is heard, or where it was recorded."""
+    at = recorded if after_ms is None else heard + from_ms(after_ms)
+    return at if abs(at - recorded) <= STEADIED else recorded
 
 
 def target(

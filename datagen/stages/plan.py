@@ -21,7 +21,7 @@ from datagen.kinds import KindConfig, Phenomenon, make
 from datagen.stages.inputs import Inputs, Put
 
 NAME = "plan"
-VERSION = 1
+VERSION = 2
 UPSTREAM = ("synthesize",)
 IN = VoicedScript
 
@@ -39,6 +39,10 @@ class Margins(Strict):
     """Silence around the conversation, and how long it may be in all."""
 
     lead_ms: Silence = (0.0, 800.0)
+    """Before a conversation that the user opens."""
+    opening_ms: Silence = (900.0, 1100.0)
+    """Before one that the assistant opens. Longer than ``lead_ms``, and about as long every time: an assistant that
+    hears nothing yet can only know by the silence itself that it is to begin."""
     tail_ms: Silence = (400.0, 1200.0)
     min_s: float = Field(default=3.0, gt=0)
     max_s: float = Field(default=180.0, gt=0)
@@ -81,7 +85,8 @@ def _timeline(record: VoicedScript, config: Config) -> Timeline:
     phenomena: dict[str, Phenomenon] = {c.kind: make("phenomena", c) for c in config.phenomena}
     script, turns = record.script, record.script.dialogue.turns
     rng = stream(config.seed, record.id, "margins")
-    lead, tail = (_uniform(limits, rng) for limits in (config.margins.lead_ms, config.margins.tail_ms))
+    before_ms = config.margins.lead_ms if turns[0].speaker == "user" else config.margins.opening_ms
+    lead, tail = (_uniform(limits, rng) for limits in (before_ms, config.margins.tail_ms))
     layouts, dropped = _shaped(script, record.utterances, phenomena, config)
     dropped += record.unspoken
     asked = _offsets(script, config.timing, stream(config.seed, record.id, "offsets"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,4 +92,4 @@ def test_conversations_beside_each_other_change_no_draft(index: Index, path: Fas
 def test_conversations_without_a_turn_of_the_assistant_give_nothing(index: Index, path: FastPath) -> None:
     (first, *_) = hear(path, batches_of(index), path.preset.rules)
     silent = target([], first.row.num_samples, path.encode, path.tokens)
-    assert not list(drafts(path, [type(first)(first.row, first.speech_KD, silent)], "tiny", 5, None))
+    assert not list(drafts(path, [replace(first, target=silent)], "tiny", 5, None))

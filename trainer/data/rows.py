@@ -88,6 +88,18 @@ class Row(Strict):
             if segment.speaker == speaker:
                 yield from ((part.start, part.end) for part in segment.words or (segment,))
 
+    def cut_in(self, place: int) -> int:
+        """The sample at which the user begins to cut into a segment: the event's, else that of the first turn inside,
+        else the segment's end."""
+        segment = self.segments[place]
+        found = [e.start for e in self.events if e.type == "barge_in" and e.target == place and e.actor == "user"]
+        inside = (
+            s.start
+            for s in self.segments
+            if s.speaker == "user" and s.kind == "turn" and segment.start <= s.start <= segment.end
+        )
+        return min([*(found or inside), segment.end])
+
 
 def row_of(item: Mapping[str, Any]) -> Row:
     """The typed row of a published one (a mapping of at least ``COLUMNS``); ValueError says what is wrong with it."""

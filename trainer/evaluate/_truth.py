@@ -93,7 +93,7 @@ def responses_of(row: Row, ids_K: Ids, tokens: ControlTokens, pace: Pace) -> tup
             found[start] = Response(segment.kind, start, -(-segment.end // FRAME_SAMPLES))
             continue
         silent = max(frame_of(segment.start) + _full_ticks(segment, pace), stop + 1)
-        found[start] = Response(segment.kind, start, silent, stop, frame_of(_cut_in(row, index)))
+        found[start] = Response(segment.kind, start, silent, stop, frame_of(row.cut_in(index)))
     return tuple(found.values())
 
 
@@ -112,15 +112,3 @@ def _full_ticks(segment: Segment, pace: Pace) -> int:
         return pace.ticks(letters(segment.text_full))
     whole = (segment.end - segment.start) * letters(segment.text_full) / heard
     return -(-round(whole) // FRAME_SAMPLES)
-
-
-def _cut_in(row: Row, index: int) -> int:
-    """The sample at which the user begins to cut into a segment: the event's, else that of the first turn inside."""
-    segment = row.segments[index]
-    starts = [e.start for e in row.events if e.type == "barge_in" and e.target == index and e.actor == "user"]
-    inside = [
-        s.start
-        for s in row.segments
-        if s.speaker == "user" and s.kind == "turn" and segment.start <= s.start <= segment.end
-    ]
-    return min([*starts, *([] if starts else inside), segment.end])

@@ -77,7 +77,7 @@ def free_run(
     """
     pace = pace or pace_of(h.row for h in heard)
     hold = rules.mode == "clean" and rules.hold
-    recorded = [responses_of(h.row, h.ids_K, fast.tokens, pace) for h in heard]
+    recorded = [responses_of(h.row, h.recorded.ids_K, fast.tokens, pace) for h in heard]
 
     def count_letters(ids: Sequence[int]) -> int:
         return letters(decode(fast.tokenizer, ids))
@@ -99,7 +99,7 @@ def score_run(heard: Heard, run: Run, tokens: ControlTokens, tolerance: int = TO
     The labels' [BOS], [BOC] and, in ``clean`` labels, [STP] are exactly the recorded responses'; ``relays2s`` labels
     have a second [STP] after the text, which is no event and does not count here.
     """
-    counts = tally(run.ids_K, _one_stop(heard.ids_K, run.recorded, tokens), tokens, tolerance)
+    counts = tally(run.ids_K, _one_stop(heard.recorded.ids_K, run.recorded, tokens), tokens, tolerance)
     counts["begun"] = _begun(run, tolerance)
     counts["audible"] = _audible(run)
     return Scored(id=heard.row.id, counts=counts)

@@ -45,6 +45,9 @@ class Heard:
     speech_KD: Tensor
     """Float32 in main memory, as many ticks as there are labels."""
     target: Target
+    """As the model's labels are written."""
+    recorded: Target
+    """With each [BOS] and [STP] where the recorded assistant began and stopped (``Rules.answer_ms``, ``stop_ms``)."""
 
     @property
     def ids_K(self) -> Ids:
@@ -81,8 +84,16 @@ def hear(fast: Hearing, batches: Iterable[Batch], rules: Rules) -> Iterator[Hear
 
 def heard_of(row: Row, speech_KD: Tensor, fast: Hearing, rules: Rules) -> Heard:
     """A conversation with its labels; ticks of speech behind the last label are dropped."""
-    made = target(items_of(row), row.num_samples, lambda text: encode(fast.tokenizer, text), fast.tokens, rules)
-    return Heard(row, speech_KD[: len(made.ids_K)].clone(), made)
+
+    def labelled(rules: Rules) -> Target:
+        return target(
+            items_of(row, rules), row.num_samples, lambda text: encode(fast.tokenizer, text), fast.tokens, rules
+        )
+
+    made = labelled(rules)
+    plain = rules.model_copy(update={"answer_ms": None, "stop_ms": None})
+    recorded = made if rules == plain else labelled(plain)
+    return Heard(row, speech_KD[: len(made.ids_K)].clone(), made, recorded)
 
 
 def device_of(duplex: Duplex) -> torch.device:

@@ -28,6 +28,8 @@ from trainer.targets import Encode, label_ticks
 Label = Callable[[Row], npt.NDArray[np.int64]]
 """A row's labels of what is heard (K x 2), ``trainer.stages.wording.worded``."""
 
+LEAD_TICKS, OPENING_TICKS = (0.5, 5.0), (5.6, 6.9)
+"""Silence before the user opens, and before the assistant does: ``margins`` of ``datagen.stages.plan``."""
 GAP_TICKS = (1.2, 2.2)
 """Silence before the other side speaks: the ``polite`` profile's median is 1.4 ticks (0.7 to 2.6, 90 % of them)."""
 PAUSE_TICKS = (1.5, 4.0)
@@ -42,6 +44,8 @@ SPOKEN_TICKS = 1.6
 """Where the assistant may be cut, per token: its speech lasts 1.5 ticks a token, so its text is mostly out by then."""
 OVERLAP_TICKS = 2.5
 """From the user's onset to the assistant's silence: 400 ms, as in the ``polite`` profile."""
+QUIET_TICKS = 5.0
+"""From that onset to what the assistant says next, at least: it has stopped by then."""
 TAIL_TICKS = 6
 """After the last word."""
 KEPT = 64
@@ -54,7 +58,8 @@ def imagined(dialogue: Dialogue, encode: Encode, rng: np.random.Generator, nods:
     In a share of the assistant's turns the user cuts in with the next turn, in others with one of ``nods`` (texts of
     backchannels), which the assistant is to talk through. All that is said is what the dialogue says.
     """
-    at = float(rng.uniform(1, 4))
+    at = float(rng.uniform(*(LEAD_TICKS if dialogue.turns[0].speaker == "user" else OPENING_TICKS)))
+    quiet = 0.0
     segments: list[Segment] = []
     for turn, after in zip(dialogue.turns, [*dialogue.turns[1:], None], strict=True):
         if turn.speaker == "user":
@@ -62,13 +67,14 @@ def imagined(dialogue: Dialogue, encode: Encode, rng: np.random.Generator, nods:
             segments += _user(words, turn.text, "turn")
             at = words[-1].end / FRAME_SAMPLES if words else at
         else:
+            at = max(at, quiet)
             ticks = len(encode(turn.text)) + 2
             answered = after is not None and after.speaker == "user" and ticks >= LONG_TICKS
             if answered and rng.random() < CUT_SHARE:
                 onset = at + float(rng.uniform(3, SPOKEN_TICKS * ticks))
                 end = onset + max(OVERLAP_TICKS + rng.normal(0, 0.5), 1)
                 segments.append(_segment("assistant", "turn", _sample(at), _sample(end), turn.text, yielded=True))
-                at = onset
+                at, quiet = onset, max(end + 1, onset + QUIET_TICKS)
                 continue
             if nods and ticks >= LONG_TICKS and rng.random() < NOD_SHARE:
                 nod = nods[int(rng.integers(len(nods)))]

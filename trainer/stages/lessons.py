@@ -22,6 +22,7 @@ from trainer.data.rows import Row, Segment
 from trainer.stages.hearing import remember
 from trainer.stages.imagining import Bank, Imagined, imagined
 from trainer.stages.objectives import Objective
+from trainer.stages.retiming import Retimed, timings_of
 from trainer.stages.wording import worded
 
 BANK_HOURS = 4.0
@@ -44,7 +45,8 @@ def spoken(objective: Objective, index: Index, out: Path, seed: int, workers: in
     augment = Augment(Augmentation(), seed)
     if schedule.remembered:
         kept = remember(objective, index, out, schedule.remembered, augment, workers)
-        return Lesson(kept, index.num_samples, 0)
+        told = Retimed(kept, timings_of(row for row, _ in kept.all()), seed) if schedule.retimed else kept
+        return Lesson(told, index.num_samples, 0)
     if schedule.excerpts:
         return Lesson(Conversations(index, augment, excerpts=True), _excerpted(index), workers)
     return Lesson(Conversations(index, augment), index.num_samples, workers)

@@ -122,7 +122,9 @@ class Objective(nn.Module):
         """The labels of a row, made once."""
         if row.id not in self._targets:
             path = self.fast_path
-            self._targets[row.id] = target(items_of(row), row.num_samples, path.encode, path.tokens, path.preset.rules)
+            self._targets[row.id] = target(
+                items_of(row, path.preset.rules), row.num_samples, path.encode, path.tokens, path.preset.rules
+            )
         return self._targets[row.id]
 
     def _disguised(self, feats_BTF: Tensor, batch: Batch) -> Tensor:
