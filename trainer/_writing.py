@@ -31,6 +31,8 @@ class Rules(Strict):
     """clean: the text of a turn that was cut. heard: its audible words; written: all of it, as far as it fits."""
     answer_ms: int | None = Field(default=None, ge=0)
     """[BOS] so long after the end of the user's turn, see ``targets.items_of``. None: where it was recorded."""
+    nod_ms: int | None = Field(default=None, ge=0)
+    """[BOC] so long after the end of the word before it. None: where it was recorded."""
     stop_ms: int | None = Field(default=None, ge=0)
     """[STP] so long after the user begins to cut in. None: where the recorded assistant stops."""
 

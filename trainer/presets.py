@@ -106,7 +106,7 @@ EMBEDDED = Preset(
     ),
     llm=RandomLlm(hidden=256, layers=5, heads=4, kv_heads=2, ffn=768),
     vocabulary=4096,
-    rules=Rules(interrupted="written", answer_ms=270, stop_ms=480),
+    rules=Rules(interrupted="written", answer_ms=270, nod_ms=220, stop_ms=480),
     weights=ClassWeights(sil=1.0, hod=1.0),
     bf16=True,
     encoder=Schedule(

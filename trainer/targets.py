@@ -127,16 +127,18 @@ def items_of(row: Row, rules: Rules | None = None) -> list[Item]:
     """A row's segments, in its order, as ``target`` takes them.
 
     How long the recorded assistant waits, and talks on when it is cut, was drawn by lot. Nobody can hear a lot, and a
-    model that is to learn it is sure of no tick. ``answer_ms`` and ``stop_ms`` put the start of an answer, and the end
-    of a turn that is cut, a fixed time after what the model does hear, where that is ``STEADIED`` away at most.
+    model that is to learn it is sure of no tick. ``answer_ms``, ``nod_ms`` and ``stop_ms`` put a start, and the end of
+    a turn that is cut, a fixed time after what the model does hear, where that is ``STEADIED`` away at most.
     """
     rules = rules or Rules()
     found: list[Item] = []
     before: Segment | None = None
     for place, s in enumerate(row.segments):
         start, end = s.start, s.end
-        if s.speaker == "assistant" and s.kind == "turn":
-            if before is not None and before.speaker == "user" and before.end <= start:
+        if s.speaker == "assistant":
+            if s.kind == "backchannel":
+                start = _steady(start, _last_word(row, start), rules.nod_ms)
+            elif before is not None and before.speaker == "user" and before.end <= start:
                 start = _steady(start, before.end, rules.answer_ms)
             if s.yielded:
                 end = _steady(end, row.cut_in(place), rules.stop_ms)
@@ -145,6 +147,12 @@ def items_of(row: Row, rules: Rules | None = None) -> list[Item]:
         before = s if s.kind == "turn" else before
         found.append(Item(s.speaker, s.kind, start, end, s.text, s.text_full, s.yielded))
     return found
+
+
+def _last_word(row: Row, at: int) -> int:
+    """Where the user's last word ends that is over by then; far off where there is none."""
+    ends = (end for _, end in row.spoken("user") if end <= at)
+    return max(ends, default=-2 * STEADIED)
 
 
 def _steady(recorded: int, heard: int, after_ms: int | None) -> int:

@@ -307,3 +307,35 @@ def test_public_rules_hold_for_any_conversation(conversation: tuple[list[Item], 
     assert len(made.ids_K) == label_ticks(num_samples)
     assert TOKENS.hod not in made.ids_K
     assert all(made.ids_K[point.tick] == TOKENS.bos for point in made.points)
+
+
+def published_row(segments: list[dict[str, Any]], num_samples: int = 160_000) -> Any:
+    told = {"language": "en", "domain": "d", "source": "s", "profile": "p", "events": []}
+    voices = {"user": {"id": "u"}, "assistant": {"id": "a"}}
+    plain = {"kind": "turn", "text": "1", "text_full": "1", "words": [], "yielded": False}
+    return row_of(
+        {
+            "id": "c",
+            "num_samples": num_samples,
+            "voices": voices,
+            **told,
+            "segments": [{**plain, **s} for s in segments],
+        }
+    )
+
+
+def test_labels_stand_a_fixed_time_after_what_is_heard() -> None:
+    words = [{"word": "a", "start": 0.5, "end": 1.0, "estimated": False}]
+    row = published_row(
+        [
+            {"speaker": "user", "start": 0.5, "end": 2.0, "words": words},
+            {"speaker": "assistant", "kind": "backchannel", "start": 1.15, "end": 1.4},
+            {"speaker": "assistant", "start": 2.1, "end": 4.5, "yielded": True},
+            {"speaker": "user", "start": 4.0, "end": 6.0},
+            {"speaker": "assistant", "start": 6.9, "end": 8.0},
+        ]
+    )
+    rules = Rules(answer_ms=270, nod_ms=220, stop_ms=480)
+    moved = [(item.start / 16_000, item.end / 16_000) for item in items_of(row, rules)]
+    assert moved == [(0.5, 2.0), (1.22, 1.4), (2.27, 4.48), (4.0, 6.0), (6.9, 8.0)], "900 ms are no jitter"
+    assert items_of(row) == items_of(row, Rules())

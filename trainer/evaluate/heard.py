@@ -47,7 +47,7 @@ class Heard:
     target: Target
     """As the model's labels are written."""
     recorded: Target
-    """With each [BOS] and [STP] where the recorded assistant began and stopped (``Rules.answer_ms``, ``stop_ms``)."""
+    """With each [BOS], [BOC] and [STP] where the recorded assistant began and stopped, see ``targets.items_of``."""
 
     @property
     def ids_K(self) -> Ids:
@@ -91,7 +91,7 @@ def heard_of(row: Row, speech_KD: Tensor, fast: Hearing, rules: Rules) -> Heard:
         )
 
     made = labelled(rules)
-    plain = rules.model_copy(update={"answer_ms": None, "stop_ms": None})
+    plain = rules.model_copy(update={"answer_ms": None, "nod_ms": None, "stop_ms": None})
     recorded = made if rules == plain else labelled(plain)
     return Heard(row, speech_KD[: len(made.ids_K)].clone(), made, recorded)
 
