@@ -125,13 +125,24 @@ def test_what_is_heard_says_so_until_it_is_over() -> None:
     assert T.hod not in run(said, rules=Rules(mode="relays2s")).ids_K
 
 
-def test_text_runs_on_after_the_recorded_speech_and_is_cut_at_last() -> None:
+def test_text_ends_by_force_at_last() -> None:
+    """With the recorded speech, to whose end the recorded user reacts; imagined speech lasts as long as it is let."""
     long = quiet(plain())
     speech_KD = certain([9] * 30)
     speech_KD[10] = certain([T.bos])[0]
-    found = run(replace(long, speech_KD=speech_KD), playing=Playing(max_tokens=12))
+    endless = replace(long, speech_KD=speech_KD)
+    found = run(endless)
+    assert found.ids_K.tolist() == [*[T.sil] * 10, T.bos, *[9] * 7, T.eos, *[T.sil] * 11]
+    assert found.responses[0] == Own("turn", 10, 0, (9,) * 7, 18, False)
+    found = run(endless, playing=Playing(matched="pace", max_tokens=12))
     assert found.ids_K.tolist() == [*[T.sil] * 10, T.bos, *[9] * 12, T.eos, *[T.sil] * 6]
     assert found.responses[0] == Own("turn", 10, 0, (9,) * 12, 24, False)
+
+
+def test_recorded_text_that_outlasts_its_speech_is_written_to_its_end() -> None:
+    spoken = heard(row(Said("user", 0, 8), Said("assistant", 10, 12, "go left at me"), ticks=30))
+    found = run(told(spoken, spoken.ids_K))
+    assert found.ids_K.tolist() == spoken.ids_K.tolist()
 
 
 @pytest.mark.parametrize("matched", ["reference", "pace"])

@@ -18,8 +18,9 @@ The rules are those of the live runtime, which knows when speech is audible and 
 
 There is no voice here, so how long speech lasts has to be said. A response that begins within the tolerance of a
 recorded one of its kind, counted as in ``matching``, lasts until that one ends: the recorded user reacts to that end,
-not to an imagined one. Where the recorded one was cut short, until it would have ended; a model that does not stop in
-time is heard over the user. Any other response lasts as long as the dataset's assistant takes for that many letters.
+not to an imagined one; a text that is longer ends there by force, or the model would hear itself talked over by a user
+who heard it finish. Where the recorded one was cut short, until it would have ended; a model that does not stop in time
+is heard over the user. Any other response lasts as long as the dataset's assistant takes for that many letters.
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ class Agent:
             now = None
         if now is None:
             return self._listen(tick, seen)
+        if now.silent is None and tick >= self._latest(now):
+            self._close(tick, stopped=False)
+            return self._tokens.eos
         if now.kind == "turn" and strength("stp", seen, self._thresholds, self._tokens):
             self._close(tick, stopped=True)
             return self._tokens.stp
@@ -134,6 +138,13 @@ class Agent:
         else:
             now.text.append(token)
         return token
+
+    def _latest(self, now: _Open) -> float:
+        """The tick in which the text ends by force: the recorded one is neither heard nor written any more."""
+        if now.reference is None or self._playing.matched == "pace":
+            return float("inf")
+        recorded = self._recorded[now.reference]
+        return max(recorded.silent, recorded.written, now.start + 2)
 
     def _silent(self, now: _Open) -> int:
         if now.reference is not None and self._playing.matched == "reference":

@@ -29,6 +29,8 @@ class Response:
     """Of its [STP]."""
     cut_in: int | None = None
     """In which the user begins to cut in; only where there is a stop."""
+    written: int = 0
+    """The first tick after its text."""
 
     @property
     def end(self) -> int:
@@ -90,11 +92,18 @@ def responses_of(row: Row, ids_K: Ids, tokens: ControlTokens, pace: Pace) -> tup
             continue
         stop = min(frame_of(segment.end), len(ids_K) - 1) if segment.yielded else None
         if stop is None or ids_K[stop] != tokens.stp:
-            found[start] = Response(segment.kind, start, -(-segment.end // FRAME_SAMPLES))
+            silent = -(-segment.end // FRAME_SAMPLES)
+            found[start] = Response(segment.kind, start, silent, written=_written(ids_K, start, tokens))
             continue
         silent = max(frame_of(segment.start) + _full_ticks(segment, pace), stop + 1)
         found[start] = Response(segment.kind, start, silent, stop, frame_of(row.cut_in(index)))
     return tuple(found.values())
+
+
+def _written(ids_K: Ids, start: int, tokens: ControlTokens) -> int:
+    """The first tick after a response's text and its [EOS]."""
+    ends = np.flatnonzero(np.isin(ids_K[start + 1 :], (*tokens.ids, tokens.hod)))
+    return start + 2 + int(ends[0]) if ends.size else len(ids_K)
 
 
 def audible(spans: Sequence[tuple[int, int]], ticks: int) -> Ids:
