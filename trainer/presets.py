@@ -43,7 +43,7 @@ class Schedule(Strict):
     transcribe: float = Field(default=0.0, ge=0)
     """Weight of the transcription by the language model: all of stage 1, and in stage 2 what keeps it."""
     excerpts: bool = False
-    """Learn from the user's parts alone: for stage 1, see ``trainer.data.excerpts``."""
+    """Learn from what each side says, without the silence: for stage 1, see ``trainer.data.excerpts``."""
     remembered: int = Field(default=0, ge=0)
     """The tower stays as it is: its speech vectors are kept in so many variants, see ``trainer.stages.hearing``."""
     retimed: bool = False
@@ -136,7 +136,7 @@ EMBEDDED = Preset(
         deafened=0.4,
     ),
     duplex=Schedule(
-        steps=900,
+        steps=1500,
         batch_seconds=200,
         lr=2.5e-3,
         warmup_steps=40,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from datagen.core.types import Speaker, Word
 from datagen.core.units import FRAME_SAMPLES
-from trainer.data.excerpts import excerpt, spans_of
+from trainer.data.excerpts import excerpt, spans_of, swapped
 from trainer.data.rows import Row, Segment
 
 
@@ -57,3 +57,31 @@ def test_parts_are_in_order_and_apart(row: Row) -> None:
     spans = spans_of(row)
     assert all(a[1] < b[0] for a, b in pairwise(spans))
     assert all(0 <= start < end <= row.num_samples for start, end in spans)
+
+
+@given(rows())
+def test_what_the_assistant_says_is_heard_in_the_users_noise(row: Row) -> None:
+    """The user's channel holds 2 where the user speaks and 1 where not, the assistant's its own clock."""
+    user = np.ones(row.num_samples, np.float32)
+    for segment in row.segments:
+        if segment.speaker == "user":
+            user[segment.start : segment.end] = 2
+    clock = np.arange(row.num_samples, dtype=np.float32)
+    samples, told = swapped(user, clock, row)
+    alone = bool(spans_of(row)) and sum(end - start for start, end in spans_of(row)) == row.num_samples
+    np.testing.assert_array_equal(samples, clock if alone else clock + 1)
+    assert [(s.start, s.words) for s in told.segments] == [
+        (s.start, s.words) for s in row.segments if s.speaker == "assistant"
+    ]
+    assert {s.speaker for s in told.segments} <= {"user"}
+    assert told.id != row.id
+
+
+def test_a_turn_that_was_cut_is_not_learned_from() -> None:
+    said = Segment(speaker="assistant", kind="turn", start=0, end=9_000, text="a", text_full="a b", yielded=True)
+    row = Row(
+        id="a", language="en", domain="d", source="s", profile="polite", num_samples=9_000, segments=(said,),
+        events=(), user_voice="u", assistant_voice="v",
+    )  # fmt: skip
+    quiet = np.zeros(9_000, np.float32)
+    assert swapped(quiet, quiet, row)[1].segments == ()

@@ -30,7 +30,6 @@ from datagen.core.units import SAMPLE_RATE
 from trainer.data.audio import Reader
 from trainer.data.augment import Transform
 from trainer.data.batching import Plan
-from trainer.data.excerpts import excerpt
 from trainer.data.index import Index
 from trainer.data.rows import Row
 
@@ -109,15 +108,13 @@ class Conversations(Dataset[Example]):
         transform: Transform | None = None,
         make_targets: MakeTargets | None = None,
         assistant: bool = False,
-        excerpts: bool = False,
     ) -> None:
-        """``transform=None``: as published. ``assistant``: the assistant's channel is read too, untransformed.
-        ``excerpts``: the user's parts alone, see ``trainer.data.excerpts``."""
+        """``transform=None``: as published. ``assistant``: the assistant's channel is read too, untransformed."""
         self.index = index
         self._reader = Reader(index.folder)
         self._transform = transform
         self._make_targets = make_targets
-        self._assistant, self._excerpts = assistant, excerpts
+        self._assistant = assistant
 
     def __len__(self) -> int:
         return len(self.index)
@@ -128,8 +125,6 @@ class Conversations(Dataset[Example]):
         samples = self._reader.samples(entry)
         if self._transform is not None:
             samples = self._transform(samples, row, pick.epoch)
-        if self._excerpts:
-            samples, row = excerpt(samples, row)
         assistant = self._reader.samples(entry, "assistant") if self._assistant else None
         return Example(pick, row, samples, assistant, self._make_targets(row) if self._make_targets else {})
 

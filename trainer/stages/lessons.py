@@ -13,9 +13,8 @@ from torch.utils.data import Dataset
 
 from datagen.core.rng import stream
 from datagen.core.types import Dialogue
-from trainer.data.audio import Reader
 from trainer.data.augment import Augment, Augmentation
-from trainer.data.excerpts import spans_of
+from trainer.data.excerpts import Excerpts
 from trainer.data.index import Index
 from trainer.data.loader import Conversations, Example
 from trainer.data.rows import Row, Segment
@@ -48,7 +47,8 @@ def spoken(objective: Objective, index: Index, out: Path, seed: int, workers: in
         told = Retimed(kept, timings_of(row for row, _ in kept.all()), seed) if schedule.retimed else kept
         return Lesson(told, index.num_samples, 0)
     if schedule.excerpts:
-        return Lesson(Conversations(index, augment, excerpts=True), _excerpted(index), workers)
+        parts = Excerpts(index, augment)
+        return Lesson(parts, parts.num_samples(), workers)
     return Lesson(Conversations(index, augment), index.num_samples, workers)
 
 
@@ -75,10 +75,3 @@ def written(
 
 def _nods(segment: Segment) -> bool:
     return segment.speaker == "user" and segment.kind == "backchannel"
-
-
-def _excerpted(index: Index) -> npt.NDArray[np.int64]:
-    """Samples of what is read of each conversation."""
-    reader = Reader(index.folder)
-    rows = (reader.row(index[number]) for number in range(len(index)))
-    return np.array([sum(end - start for start, end in spans_of(row)) or row.num_samples for row in rows], np.int64)
