@@ -36,6 +36,15 @@ class Rules(Strict):
     stop_ms: int | None = Field(default=None, ge=0)
     """[STP] so long after the user begins to cut in. None: where the recorded assistant stops."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether labels stand elsewhere than in the recording."""
+        return self.mode == "clean" and (self.answer_ms, self.nod_ms, self.stop_ms) != (None, None, None)
+
+    def recorded(self) -> Rules:
+        """The same with labels where the recorded assistant began and stopped."""
+        return self.model_copy(update={"answer_ms": None, "nod_ms": None, "stop_ms": None})
+
 
 class Item(NamedTuple):
     """One segment on the clock; ``start`` and ``end`` in samples, half-open."""

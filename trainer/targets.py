@@ -130,7 +130,7 @@ def items_of(row: Row, rules: Rules | None = None) -> list[Item]:
     model that is to learn it is sure of no tick. ``answer_ms``, ``nod_ms`` and ``stop_ms`` put a start, and the end of
     a turn that is cut, a fixed time after what the model does hear, where that is ``STEADIED`` away at most.
     """
-    rules = rules or Rules()
+    rules = rules if rules is not None and rules.steady else Rules()
     found: list[Item] = []
     before: Segment | None = None
     for place, s in enumerate(row.segments):

@@ -89,8 +89,18 @@ def test_timings_are_those_of_the_conversations() -> None:
     assert all(0 < share < 1 for share in found.cuts)
 
 
-def test_a_conversation_without_times_of_words_stays_as_it_is() -> None:
+def test_a_conversation_without_times_of_words_or_without_turns_stays_as_it_is() -> None:
     row = imagined(dialogue(["abc", "abcdef"]), encode, stream(1, "d", "imagined"))
     bare = row.model_copy(update={"segments": tuple(s.model_copy(update={"words": ()}) for s in row.segments)})
+    nods = [s.model_copy(update={"kind": "backchannel"}) for s in row.segments if s.speaker == "user"]
     speech_KD = traced(row)
-    assert retimed(bare, speech_KD, TIMINGS, np.random.default_rng(1)) == (bare, speech_KD)
+    for same in (bare, row.model_copy(update={"segments": tuple(nods)}), row.model_copy(update={"segments": ()})):
+        assert retimed(same, speech_KD, TIMINGS, np.random.default_rng(1)) == (same, speech_KD)
+
+
+def test_turns_of_one_side_in_a_row_keep_the_silence_between_them() -> None:
+    row = imagined(dialogue(["abc", "abcdef", "ab cd", "ef"]), encode, stream(1, "d", "imagined"))
+    own = tuple(s for s in row.segments if s.speaker == "user")
+    told, _ = retimed(row.model_copy(update={"segments": own}), traced(row), TIMINGS, np.random.default_rng(1))
+    gaps = [[b.start - a.end for a, b in pairwise(segments)] for segments in (own, told.segments)]
+    np.testing.assert_allclose(gaps[0], gaps[1], atol=FRAME_SAMPLES / 2)

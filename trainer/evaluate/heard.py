@@ -91,8 +91,7 @@ def heard_of(row: Row, speech_KD: Tensor, fast: Hearing, rules: Rules) -> Heard:
         )
 
     made = labelled(rules)
-    plain = rules.model_copy(update={"answer_ms": None, "nod_ms": None, "stop_ms": None})
-    recorded = made if rules == plain else labelled(plain)
+    recorded = labelled(rules.recorded()) if rules.steady else made
     return Heard(row, speech_KD[: len(made.ids_K)].clone(), made, recorded)
 
 

@@ -85,6 +85,11 @@ class TurnTaking(Strict):
                 " Teacher-forced [STP] may lie above its ceiling: the text that is fed back ends with the words that "
                 "are heard, and so tells when the user will cut in."
             )
+        if self.setting.rules.steady:
+            rule += (
+                " Teacher-forced events are scored against this model's labels, which stand a fixed time after what is "
+                "heard; free-running ones against the recording, and so are all ceilings."
+            )
         parts = [rule, *tables, self.false_starts.markdown()]
         return "\n\n".join([*parts, *([self.stops.markdown()] if self.stops else [])])
 

@@ -40,6 +40,7 @@ class Objective(nn.Module):
         """``seed`` decides how the features are changed in training."""
         super().__init__()
         self.fast_path, self.schedule, self.seed = fast_path, schedule, seed
+        self._epoch = 0
         self._targets: dict[str, Target] = {}
         self._letters: dict[str, Tensor] = {}
         self._words: dict[str, Tensor] = {}
@@ -51,6 +52,10 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``loss`` to be minimised, and its parts."""
         schedule = self.schedule
+        if schedule.retimed and batch.epoch != self._epoch:  # what was told then is not told again
+            self._epoch = batch.epoch
+            self._targets.clear()
+            self._words.clear()
         kept_BKD = batch.targets.get(SPEECH)
         frames_BED, speech_BKD = (kept_BKD, kept_BKD) if kept_BKD is not None else self._heard(batch)
         weighted = {

@@ -163,10 +163,11 @@ class _Clock:
 
 
 def retimed(row: Row, speech_KD: Vectors, timings: Timings, rng: np.random.Generator) -> tuple[Row, Vectors]:
-    """A conversation told again; the row's own where the user is never silent or has no times of words."""
+    """A conversation told again; as it is where nobody takes a turn, or the user is never silent or has no times of
+    words."""
     silent_K = _silent(row, len(speech_KD))
     own = [segment for segment in row.segments if segment.speaker == "user"]
-    if not silent_K.any() or not own or not all(segment.words for segment in own):
+    if not silent_K.any() or not all(segment.words for segment in own) or all(s.kind != "turn" for s in row.segments):
         return row, speech_KD
     clock = _Clock(row, timings, rng)
     _tell(clock)
@@ -188,19 +189,23 @@ def _tell(clock: _Clock) -> None:
         if turn.speaker == "user":
             told = clock.user(turn, at)
             _nods_along(clock, turn, told, [nod for nod in nods if turn.start <= nod.start < turn.end])
-            at = told.end + (clock.draw(timings.answers) if after and after.speaker == "assistant" else 0)
+            at = told.end
+            if after is not None:
+                at += clock.draw(timings.answers) if after.speaker == "assistant" else max(after.start - turn.end, 0)
             continue
         at = max([at, *(s.end + 1 for s in clock.segments if s.speaker == "assistant")])
-        whole, answered = _whole(turn), after is not None and after.speaker == "user"
-        if answered and whole >= LONG and timings.cuts and clock.rng.random() < timings.cut_share:
-            assert after is not None
+        whole = _whole(turn)
+        if after is None or after.speaker == "assistant":
+            clock.assistant(turn, at, at + whole)
+            at += whole
+        elif whole >= LONG and timings.cuts and clock.rng.random() < timings.cut_share:
             onset = at + round(whole * timings.cuts[int(clock.rng.integers(len(timings.cuts)))])
             onset += -(onset - after.start) % FRAME_SAMPLES  # whole ticks away from where it was
             clock.assistant(turn, at, onset + clock.draw(timings.overlaps), cut=True)
             at = onset
         else:
             clock.assistant(turn, at, at + whole)
-            at += whole + (clock.draw(timings.replies) if answered else 0)
+            at += whole + max(clock.draw(timings.replies), -whole // 2)
 
 
 def _nods_along(clock: _Clock, turn: Segment, told: Segment, nods: Sequence[Segment]) -> None:
