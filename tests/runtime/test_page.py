@@ -189,6 +189,10 @@ def test_another_mode_is_another_session(page: Page, server: PageServer):
     before = len(server.talks)
     page.tab.check("#mode input[value=cascade]")
     page.until("relay.conversation.mode === 'cascade' && document.getElementById('status').dataset.phase !== 'opening'")
+    for _ in range(100):  # the page names its mode before the server has taken the new session
+        if len(server.talks) > before:
+            break
+        page.tab.wait_for_timeout(50)
     assert [t.mode for t in server.talks[before - 1 :]] == ["relay", "cascade"]
     page.talk()
     assert page.text("#talk") == "Talk"
