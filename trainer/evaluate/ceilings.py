@@ -1,8 +1,8 @@
 """What an oracle would score on these very conversations, given the chance that made them.
 
 * [BOS]: it hears the end of the user's turn exactly, but not how long the recorded assistant waited: it waits a fixed
-  time. Where the assistant opens the conversation it knows that too, and waits a fixed time from the start: more than
-  any model can know that hears nothing yet.
+  time. Where the assistant opens the conversation it knows that too, and waits a fixed time from the start; a model can
+  know it only where the recipe's ``margins.opening_ms`` lies above the user's ``lead_ms``.
 * [STP]: it knows at which sample the user began to cut in and that it is a barge-in, but not how long the recorded
   assistant talked on: it stops after a fixed time.
 * [BOC]: it hears every invitation and knows how often such are answered, and waits a fixed time after it.
