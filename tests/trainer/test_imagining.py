@@ -34,7 +34,7 @@ def dialogue(texts: list[str], opens: str = "user") -> Dialogue:
 
 
 DIALOGUES = st.builds(
-    lambda texts, opens: dialogue(texts, opens),
+    dialogue,
     st.lists(TEXTS, min_size=1, max_size=6),
     st.sampled_from(["user", "assistant"]),
 )

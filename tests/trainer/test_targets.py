@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from datagen.core.units import FRAME_SAMPLES
 from tests.trainer.references import references
-from trainer.data.rows import row_of
+from trainer.data.rows import Row, row_of
 from trainer.targets import (
     ClassWeights,
     Item,
@@ -214,14 +214,19 @@ def test_a_conversation_without_a_tick_is_refused():
         target([say("assistant", 0, 0.05, "1")], 1_000, numbers, TOKENS)
 
 
-def test_rows_give_items_in_samples():
-    segment = {"speaker": "assistant", "kind": "turn", "start": 1.5, "end": 2.0, "text": "1", "text_full": "1 2"}
+def published_row(segments: list[dict[str, Any]], num_samples: int) -> Row:
     told = {"language": "en", "domain": "d", "source": "s", "profile": "p", "events": []}
     voices = {"user": {"id": "u"}, "assistant": {"id": "a"}}
-    published = {"id": "c-1", "num_samples": 40_000, "voices": voices, **told}
+    plain = {"kind": "turn", "text": "1", "text_full": "1", "words": [], "yielded": False}
+    spoken = [plain | segment for segment in segments]
+    return row_of({"id": "c-1", "num_samples": num_samples, "voices": voices, **told, "segments": spoken})
+
+
+def test_rows_give_items_in_samples():
+    segment = {"speaker": "assistant", "start": 1.5, "end": 2.0, "text_full": "1 2", "yielded": True}
 
     def found(**changes: Any) -> list[Item]:
-        return items_of(row_of({**published, "segments": [{**segment, "words": [], "yielded": True, **changes}]}))
+        return items_of(published_row([{**segment, **changes}], 40_000))
 
     assert found() == [Item("assistant", "turn", 24_000, 32_000, "1", "1 2", True)]
     assert found(start=1.0000625)[0].start == 16_001
@@ -309,21 +314,6 @@ def test_public_rules_hold_for_any_conversation(conversation: tuple[list[Item], 
     assert all(made.ids_K[point.tick] == TOKENS.bos for point in made.points)
 
 
-def published_row(segments: list[dict[str, Any]], num_samples: int = 160_000) -> Any:
-    told = {"language": "en", "domain": "d", "source": "s", "profile": "p", "events": []}
-    voices = {"user": {"id": "u"}, "assistant": {"id": "a"}}
-    plain = {"kind": "turn", "text": "1", "text_full": "1", "words": [], "yielded": False}
-    return row_of(
-        {
-            "id": "c",
-            "num_samples": num_samples,
-            "voices": voices,
-            **told,
-            "segments": [{**plain, **s} for s in segments],
-        }
-    )
-
-
 def test_labels_stand_a_fixed_time_after_what_is_heard() -> None:
     words = [{"word": "a", "start": 0.5, "end": 1.0, "estimated": False}]
     row = published_row(
@@ -333,7 +323,8 @@ def test_labels_stand_a_fixed_time_after_what_is_heard() -> None:
             {"speaker": "assistant", "start": 2.1, "end": 4.5, "yielded": True},
             {"speaker": "user", "start": 4.0, "end": 6.0},
             {"speaker": "assistant", "start": 6.9, "end": 8.0},
-        ]
+        ],
+        160_000,
     )
     rules = Rules(answer_ms=270, nod_ms=220, stop_ms=480)
     moved = [(item.start / 16_000, item.end / 16_000) for item in items_of(row, rules)]

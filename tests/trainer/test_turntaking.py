@@ -18,8 +18,8 @@ from tests.trainer.published import every_row, write
 from tests.trainer.talks import RULES, Path, Said, heard, mixed, row, rows, scripted, tokenizer, tokens, told
 from tests.trainer.tiny_preset import tiny
 from trainer.data.index import Index, open_index
-from trainer.data.rows import Row
-from trainer.evaluate._truth import letters, pace_of, responses_of
+from trainer.data.rows import Row, letters
+from trainer.evaluate._truth import pace_of, responses_of
 from trainer.evaluate.ceilings import ceilings
 from trainer.evaluate.forced import Forced, calibrate_forced, run_forced, score_forced
 from trainer.evaluate.heard import Heard, batches_of, hear

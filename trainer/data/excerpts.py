@@ -62,15 +62,17 @@ def swapped(user: Signal, assistant: Signal, row: Row) -> tuple[Signal, Row]:
 
     The noise is what the user's channel holds where the user is silent, as often as it takes.
     """
-    silent_N = np.ones(len(user), np.bool_)
+    silent_N = np.ones(row.num_samples, np.bool_)
     for start, end in spans_of(row):
         silent_N[start:end] = False
     noise = user[silent_N]
-    said = tuple(
-        s.model_copy(update={"speaker": "user"}) for s in row.segments if s.speaker == "assistant" and not s.yielded
-    )
-    told = row.model_copy(update={"id": f"{row.id}@assistant", "segments": said, "events": ()})
-    return (assistant + np.resize(noise, assistant.shape) if noise.size else assistant), told
+    return (assistant + np.resize(noise, assistant.shape) if noise.size else assistant), _swapped(row)
+
+
+def _swapped(row: Row) -> Row:
+    said = (s for s in row.segments if s.speaker == "assistant" and not s.yielded)
+    segments = tuple(s.model_copy(update={"speaker": "user"}) for s in said)
+    return row.model_copy(update={"id": f"{row.id}@assistant", "segments": segments, "events": ()})
 
 
 class Excerpts(Dataset[Example]):
@@ -94,8 +96,7 @@ class Excerpts(Dataset[Example]):
     def num_samples(self) -> npt.NDArray[np.int64]:
         """Of each excerpt."""
         rows = [self._reader.row(self._index[number]) for number in range(len(self._index))]
-        nothing = np.zeros(0, np.float32)
-        both = [*rows, *(swapped(nothing, nothing, row)[1] for row in rows)]
+        both = [*rows, *map(_swapped, rows)]
         return np.array([sum(end - start for start, end in spans_of(row)) or row.num_samples for row in both], np.int64)
 
 

@@ -31,6 +31,11 @@ def samples_of(seconds: float) -> int:
     return round(seconds * SAMPLE_RATE)
 
 
+def letters(text: str) -> int:
+    """Characters that are no space."""
+    return sum(not c.isspace() for c in text)
+
+
 class Segment(Strict):
     """Something one side says, on the conversation's clock."""
 
@@ -46,6 +51,14 @@ class Segment(Strict):
     """The audible words, on the conversation's clock."""
     yielded: bool = False
     """Cut short by a barge-in."""
+
+    @property
+    def whole(self) -> int | None:
+        """Samples that it would last if nobody cut it, at the pace of what is heard; None where nothing is."""
+        length = self.end - self.start
+        if not self.yielded:
+            return length
+        return round(length * letters(self.text_full) / letters(self.text)) if letters(self.text) else None
 
     @model_validator(mode="after")
     def _forward(self) -> Self:

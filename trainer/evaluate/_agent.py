@@ -141,15 +141,18 @@ class Agent:
 
     def _latest(self, now: _Open) -> float:
         """The tick in which the text ends by force: the recorded one is neither heard nor written any more."""
-        if now.reference is None or self._playing.matched == "pace":
-            return float("inf")
-        recorded = self._recorded[now.reference]
-        return max(recorded.silent, recorded.written, now.start + 2)
+        recorded = self._followed(now)
+        return max(recorded.silent, recorded.written, now.start + 2) if recorded else float("inf")
 
     def _silent(self, now: _Open) -> int:
-        if now.reference is not None and self._playing.matched == "reference":
-            return self._recorded[now.reference].silent
-        return now.start + self._pace.ticks(self._letters(now.text))
+        recorded = self._followed(now)
+        return recorded.silent if recorded else now.start + self._pace.ticks(self._letters(now.text))
+
+    def _followed(self, now: _Open) -> Response | None:
+        """The recorded response that says how long this one is heard."""
+        if now.reference is None or self._playing.matched == "pace":
+            return None
+        return self._recorded[now.reference]
 
     def _taken(self, kind: SegmentKind, tick: int) -> int | None:
         """The recorded response that one beginning now stands for: the rule of ``matching.pairs``, as time goes on."""

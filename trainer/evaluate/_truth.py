@@ -11,7 +11,7 @@ from pydantic import Field
 from datagen.core.records import SegmentKind
 from datagen.core.types import Strict
 from datagen.core.units import FRAME_SAMPLES, frame_of
-from trainer.data.rows import Row, Segment
+from trainer.data.rows import Row, Segment, letters
 from trainer.targets import Ids
 from trainer.tokens import ControlTokens
 
@@ -49,11 +49,6 @@ class Pace(Strict):
     def ticks(self, letters: int) -> int:
         """Ticks in which a text of so many letters is heard, one at least."""
         return max(1, -(-round(self.base + self.per_letter * letters) // FRAME_SAMPLES))
-
-
-def letters(text: str) -> int:
-    """Characters that are no space."""
-    return sum(not c.isspace() for c in text)
 
 
 def pace_of(rows: Iterable[Row]) -> Pace:
@@ -116,8 +111,5 @@ def audible(spans: Sequence[tuple[int, int]], ticks: int) -> Ids:
 
 def _full_ticks(segment: Segment, pace: Pace) -> int:
     """How long a cut segment would have lasted: at its own pace where enough of it is heard, else at everybody's."""
-    heard = letters(segment.text)
-    if not heard:
-        return pace.ticks(letters(segment.text_full))
-    whole = (segment.end - segment.start) * letters(segment.text_full) / heard
-    return -(-round(whole) // FRAME_SAMPLES)
+    whole = segment.whole
+    return pace.ticks(letters(segment.text_full)) if whole is None else -(-whole // FRAME_SAMPLES)

@@ -25,8 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from trainer.data.rows import letters
 from trainer.evaluate._agent import Agent, Own, Playing
-from trainer.evaluate._truth import Pace, Response, audible, letters, pace_of, responses_of
+from trainer.evaluate._truth import Pace, Response, audible, pace_of, responses_of
 from trainer.evaluate.heard import Heard, Hearing, Progress, by_length, device_of, stacked
 from trainer.evaluate.matching import TOLERANCE, Counts, tally
 from trainer.evaluate.scores import Scored

@@ -59,7 +59,7 @@ class Timings:
     cuts: Sequence[float]
     """Share of the assistant's turn that is over when the user cuts in."""
     cut_share: float
-    """Of the assistant's long turns that a user's turn follows."""
+    """Cuts per long turn of the assistant that a user's turn follows."""
 
 
 def timings_of(rows: Iterable[Row]) -> Timings:
@@ -184,7 +184,7 @@ def _tell(clock: _Clock) -> None:
     row, timings = clock.row, clock.timings
     turns = [segment for segment in row.segments if segment.kind == "turn"]
     nods = [segment for segment in row.segments if segment.kind != "turn" and segment.speaker == "assistant"]
-    at = turns[0].start if turns else 0
+    at = turns[0].start
     for turn, after in zip(turns, [*turns[1:], None], strict=True):
         if turn.speaker == "user":
             told = clock.user(turn, at)
@@ -261,9 +261,5 @@ def _spliced(clock: _Clock, speech_KD: Vectors, silent_K: npt.NDArray[np.bool_],
 
 
 def _whole(segment: Segment) -> int:
-    """How long a turn would last if nobody cut it, by the words that are heard of it."""
-    length = segment.end - segment.start
-    if not segment.yielded:
-        return length
-    heard, written = (sum(not c.isspace() for c in text) for text in (segment.text, segment.text_full))
-    return max(length, round(length * written / max(heard, 1))) if heard else length
+    """Samples of a turn that nobody cuts; of one that was cut before a word was over, those there are."""
+    return segment.whole or segment.end - segment.start
